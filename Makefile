@@ -1,0 +1,71 @@
+# Every target prepares what it needs, once: `make demo` on a fresh clone just works.
+# Another interpreter: make PYTHON=python3.13 demo
+
+PYTHON ?= python3
+VENV := .venv
+PARITY := .venv-parity
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
+TORCH := torch==2.13.0
+
+.PHONY: help demo test lint types floors docs parity clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: $(VENV)/.ready-run ## train on real handwritten digits and show one step in numbers
+	@$(VENV)/bin/chainrule demo
+
+test: $(VENV)/.ready-dev ## run the tests; some of them: make test ARGS="tests/ir -x"
+	@$(VENV)/bin/python -m pytest -q $(ARGS)
+
+lint: $(VENV)/.ready-dev ## check style and formatting
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.ready-dev ## check types, strictly
+	@$(VENV)/bin/mypy
+
+floors: $(VENV)/.ready-dev ## check that imports run down, and that functions stay short
+	@$(VENV)/bin/python tools/floors.py
+	@$(VENV)/bin/python tools/size.py
+
+docs: $(VENV)/.ready-dev ## run every Python block of README.md and docs/
+	@$(VENV)/bin/python tools/snippets.py
+
+parity: $(PARITY)/.ready ## compare with PyTorch and Keras (downloads both)
+	@KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(PARITY)/bin/python -m pytest -q tests/parity
+
+clean: ## remove environments, caches and runs
+	rm -rf $(VENV) $(PARITY) build dist runs .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A folder is a usable environment only once its stamp is there: an install that was
+# interrupted is taken up again by the next call.
+%/.made:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) was not found: chainrule needs Python 3.11 or newer." >&2; \
+		echo "Install it, or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "chainrule needs Python 3.11 or newer; $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Preparing $* (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear $* || { \
+		echo "$(PYTHON) cannot make environments; on Debian and Ubuntu:" \
+			"apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.ready-run: pyproject.toml | $(VENV)/.made
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots]'
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/.made
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,dev]'
+	@touch $@ $(VENV)/.ready-run
+
+# PyTorch first and by exact version, so that Keras finds it in place.
+$(PARITY)/.ready: pyproject.toml | $(PARITY)/.made
+	@$(PARITY)/bin/python $(PIP_INSTALL) $(TORCH)
+	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,dev,parity]'
+	@touch $@
