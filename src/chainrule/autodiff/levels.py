@@ -1,0 +1,85 @@
+"""Gradient levels: which gradients, of those being taken, a value takes part in.
+
+Each gradient in progress has a bit. A value carries the bits of the levels that it
+belongs to; the eager interpreter keeps a node only for levels that record. Bit 0 is the
+level of `requires_grad` and `Tensor.backward()`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from chainrule.ir.trace import recording
+from chainrule.ir.value import Value, new_value
+from chainrule.ops import identity
+
+TAPE_BIT = 1
+
+
+class _Pool:
+    """Bits that no live level uses."""
+
+    free: list[int]
+    used: int
+
+    def __init__(self) -> None:
+        self.free = []
+        self.used = 1
+
+    def take(self) -> int:
+        if self.free:
+            return self.free.pop()
+        self.used += 1
+        return 1 << (self.used - 1)
+
+
+_pool = _Pool()
+
+
+class Level:
+    """One gradient in progress; its bit is given back when nobody refers to it."""
+
+    def __init__(self) -> None:
+        self.bit = _pool.take()
+
+    def __del__(self) -> None:
+        _pool.free.append(self.bit)
+
+    def track(self, value: Value) -> Any:
+        """`value` as a new value with respect to which this level differentiates."""
+        tracked = identity(value)
+        tracked.tape |= self.bit
+        return tracked
+
+    def walking(self) -> AbstractContextManager[None]:
+        """Within the block, nodes are kept for the other levels only."""
+        return recording(~self.bit)
+
+    def release(self, value: Any) -> Any:
+        """`value` without the tape that only this level needed."""
+        if value is None or not value.tape & self.bit:
+            return value
+        rest = value.tape & ~self.bit
+        return new_value(
+            value.spec,
+            value.data,
+            node=value.node if rest else None,
+            index=value.index,
+            tape=rest,
+            owner=value.owner,
+            payload=value.payload,
+        )
+
+
+def no_grad() -> AbstractContextManager[None]:
+    """Within the block, nothing is kept for `Tensor.backward()`.
+
+    Example:
+        >>> import chainrule
+        >>> w = chainrule.asarray([1.0, 2.0], requires_grad=True)
+        >>> with no_grad():
+        ...     print((w * 2).requires_grad)
+        False
+    """
+    return recording(~TAPE_BIT)

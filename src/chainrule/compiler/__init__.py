@@ -1,0 +1,1 @@
+"""The compiler: a graph becomes kernels, LLVM code and one native program."""

@@ -1,0 +1,1 @@
+"""What kernels are made of: elementary functions, random bits, loop nests."""

@@ -1,0 +1,320 @@
+"""Elementwise operations on numbers: arithmetic, exponentials, trigonometry, rounding.
+
+Inputs broadcast against one another and have one dtype. Backward rules are written
+with the operations themselves, as `rule(cotangent, output, *inputs)`; the reverse walk
+sums a cotangent over broadcast axes, so no rule needs to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.ir.dtype import FLOATS, SIGNED, UNSIGNED, DType
+from chainrule.ir.primitive import Trait, Vjp, per_input
+from chainrule.ops.define import (
+    Array,
+    Operation,
+    Samples,
+    elementwise_spec,
+    operation,
+    real_pairs,
+    reals,
+)
+from chainrule.ops.logic import equal, less, where
+
+INTEGERS = (*SIGNED, *UNSIGNED)
+NUMBERS = (*INTEGERS, *FLOATS)
+
+
+def _unary(
+    name: str,
+    reference: Callable[[Array], Any],
+    rule: Callable[..., Any] | None,
+    samples: Samples,
+    *,
+    dtypes: Sequence[DType] = FLOATS,
+) -> Operation:
+    """Define a function of one number; without a rule its gradient is zero."""
+    return operation(
+        name,
+        spec=elementwise_spec(name, dtypes),
+        reference=reference,
+        vjp=per_input(rule or _zero),
+        dtypes=dtypes,
+        samples=samples,
+        traits=[Trait.ELEMENTWISE],
+    )
+
+
+def _zero(g: Any, y: Any, *inputs: Any) -> None:
+    """The gradient of a step function: nothing flows."""
+
+
+def _binary(
+    name: str,
+    reference: Callable[[Array, Array], Any],
+    vjp: Vjp,
+    samples: Samples,
+    *,
+    dtypes: Sequence[DType] = NUMBERS,
+    commutative: bool = False,
+) -> Operation:
+    traits = [Trait.ELEMENTWISE] + [Trait.COMMUTATIVE] * commutative
+    return operation(
+        name,
+        spec=elementwise_spec(name, dtypes),
+        reference=reference,
+        vjp=vjp,
+        dtypes=dtypes,
+        samples=samples,
+        traits=traits,
+    )
+
+
+# ---- arithmetic ------------------------------------------------------------------------
+
+_ANY = (-2.0, 2.0)
+_AWAY = (0.4, 2.0)
+
+add = _binary(
+    "add",
+    np.add,
+    per_input(lambda g, y, a, b: g, lambda g, y, a, b: g),
+    real_pairs(_ANY, _ANY),
+    commutative=True,
+)
+subtract = _binary(
+    "subtract",
+    np.subtract,
+    per_input(lambda g, y, a, b: g, lambda g, y, a, b: negative(g)),
+    real_pairs(_ANY, _ANY),
+)
+multiply = _binary(
+    "multiply",
+    np.multiply,
+    per_input(lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a)),
+    real_pairs(_ANY, _ANY),
+    commutative=True,
+)
+divide = _binary(
+    "divide",
+    np.divide,
+    per_input(
+        lambda g, y, a, b: divide(g, b),
+        lambda g, y, a, b: negative(divide(multiply(g, y), b)),
+    ),
+    real_pairs(_ANY, _AWAY),
+    dtypes=FLOATS,
+)
+
+
+def _floor_divide(a: Array, b: Array) -> Any:
+    """`floor(a / b)`; an integer divided by zero gives 0."""
+    return np.floor_divide(a, b)
+
+
+def _remainder(a: Array, b: Array) -> Any:
+    """`a - floor(a / b) * b`, with the sign of b; an integer modulo zero gives 0."""
+    return np.remainder(a, b)
+
+
+floor_divide = _binary(
+    "floor_divide",
+    _floor_divide,
+    per_input(_zero),
+    real_pairs((-7.3, 7.3), _AWAY, smooth=False),
+)
+remainder = _binary(
+    "remainder",
+    _remainder,
+    per_input(
+        lambda g, y, a, b: g,
+        lambda g, y, a, b: negative(multiply(g, floor_divide(a, b))),
+    ),
+    real_pairs((0.45, 0.55), (0.6, 0.8)),
+)
+
+
+def _power(a: Array, b: Array) -> Any:
+    """`a ** b`; integers to a negative power are truncated towards zero, as in C."""
+    if np.asarray(b).dtype.kind != "i":
+        return np.power(a, b)
+    result = np.power(a, np.maximum(b, 0))
+    odd = np.where(np.asarray(b) % 2 == 1, a, 1)
+    inverse = np.where(np.abs(a) == 1, odd, 0).astype(result.dtype)
+    return np.where(np.asarray(b) < 0, inverse, result)
+
+
+def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+    # b * a**(b-1), and 0 where b = 0 even if a = 0, where a**-1 is infinite
+    slope = multiply(b, power(a, where(equal(b, 0.0), 1.0, subtract(b, 1.0))))
+    return multiply(g, slope)
+
+
+def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
+    # y * log(a), and 0 where a = 0: the limit for a positive exponent
+    positive = less(0.0, a)
+    return where(positive, multiply(g, multiply(y, log(where(positive, a, 1.0)))), 0.0)
+
+
+power = _binary(
+    "power", _power, per_input(_power_base, _power_exponent), real_pairs(_AWAY, _ANY)
+)
+
+negative = _unary(
+    "negative", np.negative, lambda g, y, x: negative(g), reals(-2, 2), dtypes=NUMBERS
+)
+absolute = _unary(
+    "absolute",
+    np.abs,
+    lambda g, y, x: multiply(g, sign(x)),
+    reals(0.3, 2),
+    dtypes=NUMBERS,
+)
+sign = _unary("sign", np.sign, None, reals(0.3, 2), dtypes=NUMBERS)
+maximum = _binary(
+    "maximum",
+    np.maximum,
+    per_input(lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a)),
+    real_pairs((-2, -0.1), (0, 2)),
+    commutative=True,
+)
+minimum = _binary(
+    "minimum",
+    np.minimum,
+    per_input(lambda g, y, a, b: _share(g, b, a), lambda g, y, a, b: _share(g, a, b)),
+    real_pairs((-2, -0.1), (0, 2)),
+    commutative=True,
+)
+
+
+def _share(g: Any, winner: Any, loser: Any) -> Any:
+    # all of g where the winner is larger, half of it in a tie
+    tie = where(equal(winner, loser), multiply(g, 0.5), 0.0)
+    return where(less(loser, winner), g, tie)
+
+
+# ---- exponentials and logarithms -------------------------------------------------------
+
+exp = _unary("exp", np.exp, lambda g, y, x: multiply(g, y), reals(-3, 3))
+expm1 = _unary(
+    "expm1", np.expm1, lambda g, y, x: multiply(g, add(y, 1.0)), reals(-3, 3)
+)
+log = _unary("log", np.log, lambda g, y, x: divide(g, x), reals(0.2, 4))
+log1p = _unary("log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)), reals(-0.7, 4))
+sqrt = _unary(
+    "sqrt", np.sqrt, lambda g, y, x: divide(multiply(g, 0.5), y), reals(0.2, 4)
+)
+
+
+def _sigmoid(x: Array) -> Any:
+    """`1 / (1 + exp(-x))`, without overflow on either side."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
+
+
+sigmoid = _unary(
+    "sigmoid",
+    _sigmoid,
+    lambda g, y, x: multiply(g, multiply(y, subtract(1.0, y))),
+    reals(-3, 3),
+)
+
+_exact_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf(x: Array) -> Any:
+    """The error function, `2 / sqrt(pi) * integral of exp(-t**2) from 0 to x`."""
+    return np.asarray(_exact_erf(x)).astype(np.asarray(x).dtype)
+
+
+erf = _unary(
+    "erf",
+    _erf,
+    lambda g, y, x: multiply(
+        g, multiply(exp(negative(multiply(x, x))), 2 / math.sqrt(math.pi))
+    ),
+    reals(-2, 2),
+)
+
+# ---- trigonometric and hyperbolic ------------------------------------------------------
+
+sin = _unary("sin", np.sin, lambda g, y, x: multiply(g, cos(x)), reals(-3, 3))
+cos = _unary("cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))), reals(-3, 3))
+tan = _unary(
+    "tan",
+    np.tan,
+    lambda g, y, x: multiply(g, add(multiply(y, y), 1.0)),
+    reals(-1.2, 1.2),
+)
+asin = _unary(
+    "asin",
+    np.arcsin,
+    lambda g, y, x: divide(g, sqrt(subtract(1.0, multiply(x, x)))),
+    reals(-0.9, 0.9),
+)
+acos = _unary(
+    "acos",
+    np.arccos,
+    lambda g, y, x: negative(divide(g, sqrt(subtract(1.0, multiply(x, x))))),
+    reals(-0.9, 0.9),
+)
+atan = _unary(
+    "atan",
+    np.arctan,
+    lambda g, y, x: divide(g, add(multiply(x, x), 1.0)),
+    reals(-3, 3),
+)
+
+
+def _atan2_scale(g: Any, y: Any, a: Any, b: Any) -> Any:
+    return divide(g, add(multiply(a, a), multiply(b, b)))
+
+
+atan2 = _binary(
+    "atan2",
+    np.arctan2,
+    per_input(
+        lambda g, y, a, b: multiply(_atan2_scale(g, y, a, b), b),
+        lambda g, y, a, b: negative(multiply(_atan2_scale(g, y, a, b), a)),
+    ),
+    real_pairs(_AWAY, _AWAY),
+    dtypes=FLOATS,
+)
+sinh = _unary("sinh", np.sinh, lambda g, y, x: multiply(g, cosh(x)), reals(-3, 3))
+cosh = _unary("cosh", np.cosh, lambda g, y, x: multiply(g, sinh(x)), reals(-3, 3))
+tanh = _unary(
+    "tanh",
+    np.tanh,
+    lambda g, y, x: multiply(g, subtract(1.0, multiply(y, y))),
+    reals(-3, 3),
+)
+asinh = _unary(
+    "asinh",
+    np.arcsinh,
+    lambda g, y, x: divide(g, sqrt(add(multiply(x, x), 1.0))),
+    reals(-3, 3),
+)
+acosh = _unary(
+    "acosh",
+    np.arccosh,
+    lambda g, y, x: divide(g, sqrt(multiply(subtract(x, 1.0), add(x, 1.0)))),
+    reals(1.3, 4),
+)
+atanh = _unary(
+    "atanh",
+    np.arctanh,
+    lambda g, y, x: divide(g, subtract(1.0, multiply(x, x))),
+    reals(-0.9, 0.9),
+)
+
+# ---- rounding --------------------------------------------------------------------------
+
+floor = _unary("floor", np.floor, None, reals(0.1, 0.9))
+ceil = _unary("ceil", np.ceil, None, reals(0.1, 0.9))
+trunc = _unary("trunc", np.trunc, None, reals(0.1, 0.9))
+round_ = _unary("round", np.rint, None, reals(0.6, 1.4))
