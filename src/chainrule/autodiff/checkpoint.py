@@ -24,6 +24,7 @@ from chainrule.ir.graph import Graph, evaluate
 from chainrule.ir.primitive import Sample, Trait
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import current, interpret_with, replay, trace
+from chainrule.ir.value import Value
 from chainrule.ops import cos, multiply
 from chainrule.ops.define import operation
 
@@ -133,8 +134,9 @@ def _call(
 
     name = getattr(function, "__name__", "function")
     graph, captured = trace(flat, [v.spec for v in values], name=name)
+    outer = [s if isinstance(s, Value) else s.value for s in captured]
     rule = rule_of(structure, result_structure[0]) if rule_of else None
-    results = call(*values, *captured, graph=graph, rule=rule)
+    results = call(*values, *outer, graph=graph, rule=rule)
     return tree.unflatten(result_structure[0], results)
 
 

@@ -58,12 +58,12 @@ class Staging:
     """Records every node of a function and computes nothing.
 
     A value that comes from outside is a constant where it is a plain number; a traced or
-    tracked one becomes a further input, listed in `captured`.
+    tracked one, and a variable, becomes a further input, listed in `captured`.
     """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.captured: list[tuple[Value, Value]] = []
+        self.captured: list[tuple[Value, Any]] = []
         self._lifted: dict[int, Value] = {}
 
     def input(self, spec: Spec, weak: bool = False) -> Value:
@@ -75,11 +75,15 @@ class Staging:
         """`value` as this graph sees it."""
         if value.owner is self or (value.data is not None and not value.tape):
             return value
-        if id(value) not in self._lifted:
-            inner = self.input(value.spec, value.weak)
-            self._lifted[id(value)] = inner
-            self.captured.append((inner, value))
-        return self._lifted[id(value)]
+        return self.capture(value, value.spec, value.weak)
+
+    def capture(self, source: Any, spec: Spec, weak: bool = False) -> Value:
+        """A further input that stands for `source`: a value, or a variable to be read."""
+        if id(source) not in self._lifted:
+            inner = self.input(spec, weak)
+            self._lifted[id(source)] = inner
+            self.captured.append((inner, source))
+        return self._lifted[id(source)]
 
     def bind(
         self, primitive: Primitive, inputs: tuple[Value, ...], params: dict[str, Any]
@@ -141,6 +145,14 @@ def current() -> Interpreter:
     return _current.get()
 
 
+def staging() -> Staging | None:
+    """The trace in progress, also from within a batch; None when computing at once."""
+    interpreter: Any = _current.get()
+    while interpreter is not None and not isinstance(interpreter, Staging):
+        interpreter = getattr(interpreter, "outer", None)
+    return interpreter
+
+
 def is_eager() -> bool:
     """Whether operations compute at once."""
     return _current.get() is _EAGER
@@ -198,7 +210,7 @@ def trace(
     *,
     name: str = "graph",
     weak: Sequence[bool] = (),
-) -> tuple[Graph, tuple[Value, ...]]:
+) -> tuple[Graph, tuple[Any, ...]]:
     """Record what `function` does with values of these specs.
 
     Args:
@@ -208,8 +220,8 @@ def trace(
         weak: which arguments stand for Python scalars.
 
     Returns:
-        The graph, and the outer values that the function captured; they are the graph's
-        last inputs, in this order.
+        The graph, and the outer values and variables that the function captured; they
+        are the graph's last inputs, in this order.
     """
     staging = Staging()
     weak = weak or [False] * len(specs)

@@ -1,0 +1,390 @@
+"""Compilation: trace a function once, run its graph from then on.
+
+`jit` compiles a function; `Loop` compiles a step and drives it over the rows of data.
+Both cache what they compiled by the specs of the arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.checkpoint import call
+from chainrule.compiler.interpret import InterpretedProgram
+from chainrule.errors import ArgumentError, RetraceWarning, ShapeError, TraceError
+from chainrule.ir import tree
+from chainrule.ir.graph import Graph
+from chainrule.ir.show import show
+from chainrule.ir.spec import Spec
+from chainrule.ir.trace import constant, is_eager, recorded_levels, trace
+from chainrule.ir.value import Value
+
+MANY_TRACES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """An argument that is part of the compiled code: its value decides what is traced."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        return repr(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """An argument whose numbers may change between calls."""
+
+    spec: Spec
+    weak: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.spec}{' (a Python number)' if self.weak else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a compiled function depends on: the structure and kinds of its arguments."""
+
+    structure: tree.Structure
+    leaves: tuple[Static | Dynamic, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A traced function: its graph, what it captured, and the structure it returns."""
+
+    graph: Graph
+    captured: tuple[Any, ...]
+    structure: tree.Structure
+    program: InterpretedProgram
+
+
+def _kind(leaf: Any, static: bool) -> Static | Dynamic:
+    if not static and isinstance(leaf, (bool, int, float)):
+        return Dynamic(constant(leaf).spec, weak=True)
+    if not static and isinstance(leaf, Value):
+        return Dynamic(leaf.spec, leaf.weak)
+    if not static and isinstance(leaf, (np.ndarray, np.generic)):
+        return Dynamic(constant(leaf).spec)
+    try:
+        hash(leaf)
+    except TypeError:
+        raise ArgumentError(
+            "an argument of a compiled function must be an array, a number, a tree of "
+            "them, or hashable",
+            got=type(leaf).__name__,
+            fix="convert it: chainrule.asarray(x)",
+        ) from None
+    return Static(leaf)
+
+
+def _as_value(leaf: Any, kind: Dynamic) -> Any:
+    value = leaf if isinstance(leaf, Value) else constant(leaf)
+    if kind.weak and not value.weak:
+        value.weak = True
+    return value
+
+
+def _trace(function: Callable[..., Any], signature: Signature, name: str) -> Traced:
+    """Trace `function` for arguments of this signature, given as `(args, kwargs)`."""
+    dynamic = [kind for kind in signature.leaves if isinstance(kind, Dynamic)]
+    structure: list[tree.Structure] = []
+
+    def flat(*values: Any) -> Sequence[Any]:
+        source = iter(values)
+        leaves = [
+            kind.value if isinstance(kind, Static) else next(source)
+            for kind in signature.leaves
+        ]
+        args, kwargs = tree.unflatten(signature.structure, leaves)
+        results, found = tree.flatten(function(*args, **kwargs))
+        structure.append(found)
+        return [r if isinstance(r, Value) else constant(r) for r in results]
+
+    graph, captured = trace(
+        flat, [k.spec for k in dynamic], name=name, weak=[k.weak for k in dynamic]
+    )
+    return Traced(graph, captured, structure[0], InterpretedProgram(graph))
+
+
+class Jit:
+    """A compiled function; what `jit` returns.
+
+    Attributes:
+        traces: how often the function was traced, once per signature.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        static_argnames: tuple[str, ...] = (),
+        max_traces: int | None = None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.static_argnames = static_argnames
+        self.max_traces = max_traces
+        self.name = getattr(function, "__name__", "function").strip("<>")
+        self._cache: dict[Signature, Traced] = {}
+        self._last: Signature | None = None
+
+    @property
+    def traces(self) -> int:
+        """How many signatures were traced."""
+        return len(self._cache)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not is_eager():
+            return self.function(*args, **kwargs)
+        args, kwargs = self._normalize(args, kwargs)
+        traced, values = self._lookup(args, kwargs)
+        outer = [s if isinstance(s, Value) else s.value for s in traced.captured]
+        inputs = [*values, *outer]
+        if recorded_levels(inputs):
+            outputs = call(*inputs, graph=traced.graph, rule=None)
+        else:
+            arrays = traced.program([value.data for value in inputs])
+            outputs = [constant(array) for array in arrays]
+        return tree.unflatten(traced.structure, outputs)
+
+    def show(self, *args: Any, **kwargs: Any) -> str:
+        """The traced graph for these arguments, as text."""
+        args, kwargs = self._normalize(args, kwargs)
+        return show(self._lookup(args, kwargs)[0].graph)
+
+    def _normalize(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Static arguments by keyword, so that a name finds them however given."""
+        if not self.static_argnames:
+            return args, kwargs
+        names = list(inspect.signature(self.function).parameters)
+        by_name = dict(zip(names, args, strict=False))
+        moved = {n: by_name[n] for n in self.static_argnames if n in by_name}
+        if not moved:
+            return args, kwargs
+        return (), {**by_name, **kwargs}
+
+    def _lookup(self, args: Any, kwargs: Any) -> tuple[Traced, list[Any]]:
+        leaves, structure = tree.flatten((args, kwargs))
+        static = self._static_flags(args, kwargs)
+        kinds = tuple(_kind(x, s) for x, s in zip(leaves, static, strict=True))
+        signature = Signature(structure, kinds)
+        traced = self._cache.get(signature)
+        if traced is None:
+            self._guard(signature, args, kwargs)
+            traced = _trace(self.function, signature, self.name)
+            self._cache[signature] = traced
+        self._last = signature
+        values = [
+            _as_value(leaf, kind)
+            for leaf, kind in zip(leaves, kinds, strict=True)
+            if isinstance(kind, Dynamic)
+        ]
+        return traced, values
+
+    def _static_flags(self, args: Any, kwargs: Any) -> list[bool]:
+        flags = [False] * sum(len(tree.flatten(arg)[0]) for arg in args)
+        for key, arg in kwargs.items():
+            flags += [key in self.static_argnames] * len(tree.flatten(arg)[0])
+        return flags
+
+    def _guard(self, signature: Signature, args: Any, kwargs: Any) -> None:
+        """Say which argument changed when the function is traced again and again."""
+        count, limit = len(self._cache), self.max_traces
+        if limit is not None and count >= limit:
+            raise TraceError(
+                f"traced {count} times, and max_traces allows no more",
+                where=self.name,
+                got=self._difference(signature, args, kwargs),
+                fix="give the argument one shape and dtype, or raise max_traces",
+            )
+        if limit is None and count and count % MANY_TRACES == 0:
+            warnings.warn(
+                f"'{self.name}' has been traced {count} times; "
+                f"{self._difference(signature, args, kwargs)}. Each trace is compiled "
+                "anew: keep shapes and dtypes the same, or pad to a few sizes.",
+                RetraceWarning,
+                stacklevel=5,
+            )
+
+    def _difference(self, signature: Signature, args: Any, kwargs: Any) -> str:
+        if self._last is None or self._last.structure != signature.structure:
+            return "the structure of the arguments changed"
+        names = _argument_names(self.function, args, kwargs)
+        pairs = zip(names, self._last.leaves, signature.leaves, strict=True)
+        changes = [
+            f"argument {name} changed from {old} to {new}"
+            for name, old, new in pairs
+            if old != new
+        ]
+        return "; ".join(changes)
+
+
+def _argument_names(function: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names: list[str] = []
+    for position, arg in enumerate(args):
+        known = position < len(parameters) and parameters[position].kind in (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        )
+        root = parameters[position].name if known else f"args[{position}]"
+        names += tree.leaf_names(arg, root)
+    for key, arg in kwargs.items():
+        names += tree.leaf_names(arg, key)
+    return names
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnames: str | Sequence[str] = (),
+    max_traces: int | None = None,
+) -> Any:
+    """Compile `function`: it is traced at the first call with arguments of new specs.
+
+    Args:
+        function: a pure function of tensors, NumPy arrays, Python numbers and trees of
+            them; other hashable arguments are static.
+        static_argnames: names of arguments whose values are part of the compiled code.
+        max_traces: how many traces are allowed before an error; None warns every 16.
+
+    Returns:
+        A `Jit`, called like the function. Inside other transformations it is traced
+        through; where gradients are recorded it counts as one operation.
+
+    Raises:
+        TraceError: beyond `max_traces`, naming the argument that changed.
+
+    Example:
+        >>> import chainrule
+        >>> @chainrule.jit
+        ... def f(x, scale):
+        ...     return chainrule.sum(x * scale)
+        >>> f(chainrule.asarray([1.0, 2.0]), 3).item(), f.traces
+        (9.0, 1)
+    """
+    names = (static_argnames,) if isinstance(static_argnames, str) else static_argnames
+    if function is None:
+        return functools.partial(jit, static_argnames=names, max_traces=max_traces)
+    return Jit(function, tuple(names), max_traces)
+
+
+class Loop:
+    """A compiled step, driven over the rows of data.
+
+    The step is a pure function `step(state, batch) -> (state, outputs)`. The state that
+    it returns has the structure and specs of the one it got; outputs have the rows of
+    the batch in front, or are None.
+
+    Example:
+        >>> import numpy as np, chainrule
+        >>> loop = Loop(lambda total, x: (total + chainrule.sum(x), None))
+        >>> loop.begin(chainrule.asarray(0.0), np.arange(5, dtype="float32"))
+        >>> loop.run(np.array([4, 3, 0]), batch_size=2)
+        >>> loop.state().item()
+        7.0
+    """
+
+    def __init__(self, step: Callable[[Any, Any], Any], name: str = "step") -> None:
+        self.name = name
+        self._step = step
+        self._cache: dict[Signature, Traced] = {}
+        self._state: list[Any] = []
+        self._data: list[np.ndarray[Any, Any]] = []
+
+    def begin(self, state: Any, data: Any) -> None:
+        """Set the state, and the arrays whose rows `run` will name.
+
+        Raises:
+            ShapeError: when the arrays of `data` differ in their number of rows.
+        """
+        leaves, self._state_structure = tree.flatten(state)
+        self._state = [x if isinstance(x, Value) else constant(x) for x in leaves]
+        arrays, self._data_structure = tree.flatten(data)
+        self._data = [np.asarray(a) for a in arrays]
+        rows = {len(array) for array in self._data}
+        if len(rows) > 1:
+            raise ShapeError(
+                "all arrays must have the same number of rows",
+                where=self.name,
+                got=", ".join(str(a.shape) for a in self._data),
+            )
+
+    def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
+        """Take a step for each `batch_size` rows of `order`; the last may have fewer.
+
+        Returns:
+            The outputs of all steps, rows in the order of `order`.
+        """
+        pieces: list[list[np.ndarray[Any, Any]]] = []
+        structure = tree.flatten(None)[1]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            structure, outputs = self._advance([array[rows] for array in self._data])
+            pieces.append(outputs)
+        columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
+        return tree.unflatten(structure, map(constant, columns))
+
+    def state(self) -> Any:
+        """The state now."""
+        return tree.unflatten(self._state_structure, self._state)
+
+    def _advance(
+        self, batch: list[np.ndarray[Any, Any]]
+    ) -> tuple[tree.Structure, list[np.ndarray[Any, Any]]]:
+        traced = self._traced(batch)
+        outer = [s if isinstance(s, Value) else s.value for s in traced.captured]
+        arrays = [value.data for value in self._state] + batch
+        results = traced.program([*arrays, *(value.data for value in outer)])
+        count = len(self._state)
+        self._state = [constant(array) for array in results[:count]]
+        return traced.structure.children[1], list(results[count:])
+
+    def _traced(self, batch: list[np.ndarray[Any, Any]]) -> Traced:
+        inputs = [*self._state, *map(constant, batch)]
+        kinds = tuple(Dynamic(value.spec) for value in inputs)
+        args = tree.Structure(
+            tuple, (0, 1), (self._state_structure, self._data_structure)
+        )
+        signature = Signature(
+            tree.Structure(tuple, (0, 1), (args, tree.Structure(dict))), kinds
+        )
+        if signature not in self._cache:
+            traced = _trace(self._step, signature, self.name)
+            self._check(traced)
+            self._cache[signature] = traced
+        return self._cache[signature]
+
+    def _check(self, traced: Traced) -> None:
+        """The state that comes out must fit where the state goes in."""
+        pair = traced.structure
+        if pair.kind is not tuple or len(pair.children) != 2:
+            raise TraceError("a step returns (state, outputs)", where=self.name)
+        if pair.children[0] != self._state_structure:
+            raise TraceError(
+                "the step returned a state of another structure",
+                where=self.name,
+                got=pair.children[0],
+                expected=self._state_structure,
+            )
+        names = tree.leaf_names(self.state(), "state")
+        specs = [value.spec for value in self._state]
+        for name, old, new in zip(names, specs, traced.graph.output_specs, strict=False):
+            if old != new:
+                raise TraceError(
+                    f"the step changed the shape or dtype of {name}",
+                    where=self.name,
+                    got=new,
+                    expected=old,
+                )

@@ -1,0 +1,141 @@
+"""Variables: the only mutable thing. Weights and moving statistics are variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError, TraceError
+from chainrule.ir.dtype import DType, DTypeLike, as_dtype
+from chainrule.ir.spec import Shape, Spec
+from chainrule.ir.trace import constant, staging
+from chainrule.ir.value import Value
+
+_substituted: ContextVar[dict[int, Any] | None] = ContextVar("substituted", default=None)
+
+
+class Variable:
+    """A tensor that can be replaced by another of its shape and dtype.
+
+    Args:
+        value: the initial value, an array or a tensor.
+        name: a readable name, unique within its layer, such as `kernel`.
+        trainable: whether training changes it.
+        dtype: the dtype; that of `value` when None.
+
+    Example:
+        >>> counter = Variable([0.0, 1.0], name="counter")
+        >>> counter.assign(counter.value + 1).numpy().tolist()
+        [1.0, 2.0]
+    """
+
+    def __init__(
+        self,
+        value: Any,
+        name: str = "variable",
+        trainable: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        if dtype is None and isinstance(value, (list, float)):
+            dtype = "float32"
+        data = value.data if isinstance(value, Value) else value
+        self._value = constant(
+            np.array(data), dtype=None if dtype is None else as_dtype(dtype)
+        )
+        self.name = name
+        self.path = name
+        self.trainable = trainable
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype."""
+        spec: Spec = self._value.spec
+        return spec
+
+    @property
+    def shape(self) -> Shape:
+        """Shape."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> DType:
+        """Data type."""
+        return self.spec.dtype
+
+    @property
+    def value(self) -> Any:
+        """The tensor it holds now.
+
+        While a function is traced this is a placeholder, so that the compiled function
+        reads the variable anew at every call.
+        """
+        mapping = _substituted.get()
+        if mapping is not None and id(self) in mapping:
+            return mapping[id(self)]
+        trace = staging()
+        return self._value if trace is None else trace.capture(self, self.spec)
+
+    def assign(self, value: Any) -> Variable:
+        """Replace the value.
+
+        Raises:
+            ShapeError: when the new value has another shape.
+            TraceError: inside a compiled function, which cannot change it.
+        """
+        new = value if isinstance(value, Value) else constant(value, dtype=self.dtype)
+        if new.spec.shape != self.shape:
+            raise ShapeError(
+                "a variable keeps its shape",
+                where=self.path,
+                got=new.spec,
+                expected=self.spec,
+            )
+        mapping = _substituted.get()
+        if mapping is not None and id(self) in mapping:
+            mapping[id(self)] = new
+        elif new.data is None:
+            raise TraceError(
+                "a compiled function cannot change a variable",
+                where=self.path,
+                fix="return the new value and assign it outside",
+            )
+        else:
+            self._value = constant(np.array(new.data), dtype=self.dtype)
+        return self
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy of the numbers."""
+        data: np.ndarray[Any, Any] = np.array(self._value.data)
+        return data
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.path}: {self.spec}>"
+
+
+@contextmanager
+def substitute(
+    variables: Sequence[Variable], values: Sequence[Any]
+) -> Iterator[dict[int, Any]]:
+    """Within the block, `variables` hold `values`, and assignments replace those.
+
+    The block's result is a mapping; `current_values` reads what the variables hold.
+    """
+    pairs = zip(variables, values, strict=True)
+    mapping = {id(variable): value for variable, value in pairs}
+    outer = _substituted.get()
+    token = _substituted.set(mapping if outer is None else {**outer, **mapping})
+    try:
+        inside = _substituted.get()
+        assert inside is not None
+        yield inside
+    finally:
+        _substituted.reset(token)
+
+
+def current_values(variables: Sequence[Variable]) -> list[Any]:
+    """What `variables` hold now."""
+    return [variable.value for variable in variables]
