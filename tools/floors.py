@@ -44,7 +44,7 @@ FLOORS = (
     Floor("F1", ("ir",)),
     Floor("F2", ("ops",)),
     Floor("F3", ("autodiff", "compiler"), independent=True),
-    Floor("F4", ("tensor", "functional", "random", "jit")),
+    Floor("F4", ("tensor", "functional", "random", "variable", "jit")),
     Floor(
         "F5",
         (
