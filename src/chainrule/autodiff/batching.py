@@ -50,7 +50,9 @@ class Batching:
         with interpret_with(self.outer):
             if not any(batched):
                 return self.outer.bind(primitive, inputs, params)
-            outer = [v.payload if b else v for v, b in zip(inputs, batched, strict=True)]
+            outer = [
+                v.payload if b else v for v, b in zip(inputs, batched, strict=True)
+            ]
             results = _rule(primitive)(self.size, batched, outer, params)
         tape = recorded_levels(inputs)
         node = Node(primitive, inputs, params) if tape else None
@@ -153,7 +155,7 @@ def _flatten(
 
 
 def _batch_size(flat: Sequence[tuple[list[Any], tree.Structure, int | None]]) -> int:
-    sizes = {
+    sizes: set[int] = {
         leaf.spec.shape[normalize_axis(axis, leaf.spec.ndim, "vmap")]
         for leaves, _, axis in flat
         if axis is not None

@@ -160,7 +160,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
-class custom_vjp:  # noqa: N801 - a decorator, named as in JAX
+class custom_vjp:
     """A function with a backward rule of the user's.
 
     `defvjp(forward, backward)` gives the rule: `forward(*args)` returns the result and
@@ -187,13 +187,12 @@ class custom_vjp:  # noqa: N801 - a decorator, named as in JAX
         self.forward: Callable[..., Any] | None = None
         self.backward: Callable[..., Any] | None = None
 
-    def defvjp(
-        self, forward: Callable[..., Any], backward: Callable[..., Any]
-    ) -> None:
+    def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         """Give the backward rule."""
         self.forward, self.backward = forward, backward
 
     def __call__(self, *args: Any) -> Any:
+        """The result of the function, with the given backward rule."""
         if self.forward is None or self.backward is None:
             name = getattr(self.function, "__name__", "function")
             raise GradientError(
@@ -205,7 +204,8 @@ class custom_vjp:  # noqa: N801 - a decorator, named as in JAX
 
     def _rule(self, arguments: tree.Structure, result: tree.Structure) -> Rule:
         forward, backward = self.forward, self.backward
-        assert forward is not None and backward is not None
+        assert forward is not None
+        assert backward is not None
         count = arguments.leaf_count
 
         def rule(inputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
@@ -228,4 +228,3 @@ def _matched(argument: Any, cotangent: Any) -> list[Any]:
         zeros_like(leaf) if g is None else as_value(g)
         for leaf, g in zip(leaves, given, strict=True)
     ]
-

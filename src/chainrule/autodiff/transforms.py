@@ -129,7 +129,7 @@ def _check_scalar(value: Any, function: Function) -> Any:
             "the differentiated function must return a tensor",
             where=name,
             got=type(value).__name__,
-            fix="return the loss as a tensor; use has_aux=True to return more beside it",
+            fix="return the loss as a tensor; has_aux=True allows more beside it",
         )
     if value.spec.shape != () or not value.spec.dtype.is_float:
         raise GradientError(
@@ -213,8 +213,8 @@ def jvp(
 ) -> tuple[Any, Any]:
     """The value of `function` at `primals`, and its derivative along `tangents`.
 
-    Computes `J @ t` as the reverse of the reverse: the pullback `u -> u @ J` is linear in
-    u, and its own pullback at t is `J @ t`.
+    Computes `J @ t` as the reverse of the reverse: the pullback `u -> u @ J` is linear
+    in u, and its own pullback at t is `J @ t`.
 
     Example:
         >>> import chainrule

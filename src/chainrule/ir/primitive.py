@@ -100,8 +100,9 @@ PRIMITIVES: dict[str, Primitive] = {}
 def per_input(*rules: Callable[..., Any] | None) -> Vjp:
     """A backward rule made of one function per input.
 
-    Each is called as `rule(cotangent, output, *inputs, **params)`, only where its result
-    is needed. `None` stands for an input that never has a gradient (an index).
+    Each is called as `rule(cotangent, output, *inputs, **params)`, only where its
+    result is needed. `None` stands for an input that never has a gradient (an index).
+    One rule alone serves every input.
     """
 
     def vjp(
@@ -113,7 +114,9 @@ def per_input(*rules: Callable[..., Any] | None) -> Vjp:
     ) -> list[Any]:
         chosen = list(rules) if len(rules) == len(inputs) else [rules[0]] * len(inputs)
         return [
-            rule(cotangents[0], outputs[0], *inputs, **params) if need and rule else None
+            rule(cotangents[0], outputs[0], *inputs, **params)
+            if need and rule
+            else None
             for need, rule in zip(needed, chosen, strict=True)
         ]
 

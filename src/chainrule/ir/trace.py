@@ -1,8 +1,8 @@
 """Applying primitives: the interpreter in force decides what that means.
 
-The interpreter is chosen by context, never by what the arguments carry. `Eager` computes
-at once with the NumPy reference and keeps a node where a gradient may be asked for;
-`Staging` computes nothing and records every node. Neither knows any derivative.
+The interpreter is chosen by context, never by what the arguments carry. `Eager`
+computes at once with the NumPy reference and keeps a node where a gradient may be asked
+for; `Staging` computes nothing and records every node. Neither knows any derivative.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Interpreter(Protocol):
     def bind(
         self, primitive: Primitive, inputs: tuple[Value, ...], params: dict[str, Any]
     ) -> Any:
-        """Apply `primitive`; return a value, or a tuple where it has several outputs."""
+        """Apply `primitive`; return a value, or a tuple if it has several outputs."""
 
 
 class Eager:
@@ -45,11 +45,12 @@ class Eager:
         with np.errstate(all="ignore"):
             result = primitive.reference(*arrays, **params)
         tape = recorded_levels(inputs)
-        specs, many = (spec, result) if primitive.multiple else ((spec,), (result,))
+        specs = spec if isinstance(spec, tuple) else (spec,)
+        many = result if primitive.multiple else (result,)
         node = Node(primitive, inputs, params, _scope.get()) if tape else None
         outputs = tuple(
             new_value(s, np.asarray(array), node=node, index=index, tape=tape)
-            for index, (s, array) in enumerate(zip(specs, many, strict=True))  # type: ignore[arg-type]
+            for index, (s, array) in enumerate(zip(specs, many, strict=True))
         )
         return outputs if primitive.multiple else outputs[0]
 
@@ -57,8 +58,8 @@ class Eager:
 class Staging:
     """Records every node of a function and computes nothing.
 
-    A value that comes from outside is a constant where it is a plain number; a traced or
-    tracked one, and a variable, becomes a further input, listed in `captured`.
+    A value that comes from outside is a constant where it is a plain number; a traced
+    or tracked one, and a variable, becomes a further input, listed in `captured`.
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ class Staging:
         return self.capture(value, value.spec, value.weak)
 
     def capture(self, source: Any, spec: Spec, weak: bool = False) -> Value:
-        """A further input that stands for `source`: a value, or a variable to be read."""
+        """A further input that stands for `source`: a value or a variable."""
         if id(source) not in self._lifted:
             inner = self.input(spec, weak)
             self._lifted[id(source)] = inner

@@ -16,7 +16,7 @@ class Value:
     Attributes:
         spec: shape and dtype.
         data: the numbers (a NumPy array), or None while tracing.
-        node: the node that made it, or None for inputs, constants and untracked results.
+        node: the node that made it; None for inputs, constants, untracked results.
         index: which output of the node it is.
         tape: a bit mask of the gradient levels that this value belongs to.
         owner: the interpreter that made it; None for the eager one.
@@ -103,6 +103,8 @@ def use_value_class(value_class: type[Value]) -> None:
     _Factory.value = value_class
 
 
-def new_value(spec: Spec, data: np.ndarray[Any, Any] | None = None, **slots: Any) -> Any:
+def new_value(
+    spec: Spec, data: np.ndarray[Any, Any] | None = None, **slots: Any
+) -> Any:
     """A value of the class that users hold."""
     return _Factory.value(spec, data, **slots)

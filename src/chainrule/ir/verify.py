@@ -11,8 +11,8 @@ from chainrule.ir.value import Node, Value
 def verify(graph: Graph) -> Graph:
     """Check `graph` and return it.
 
-    Every value is made once and before it is read; every node's primitive is registered;
-    specs are what the primitive's rule says; constants match their data.
+    Every value is made once and before it is read; every node's primitive is
+    registered; specs are what the primitive's rule says; constants match their data.
 
     Raises:
         GraphError: names the node and the rule that it breaks.

@@ -62,7 +62,8 @@ def _reference(a: Array, b: Array, sums: Pair, batch: Pair) -> Array:
     left = _as_matrices(a, batch[0], rows, sums[0])
     right = _as_matrices(b, batch[1], sums[1], columns)
     shape = [a.shape[i] for i in (*batch[0], *rows)] + [b.shape[i] for i in columns]
-    return np.matmul(left, right).reshape(shape)
+    result: Array = np.matmul(left, right)
+    return result.reshape(shape)
 
 
 def _left_rule(g: Any, y: Any, a: Any, b: Any, sums: Pair, batch: Pair) -> Any:
@@ -108,7 +109,7 @@ def _batch(
         joint = ((0, *left_batch), (0, *right_batch))
         return [contract(a, b, sums=(left, right), batch=joint)]
     result = contract(a, b, sums=(left, right), batch=(left_batch, right_batch))
-    # the batch axis is the first free axis of the side that has it; bring it to the front
+    # the batch axis is the first free axis of the side that has it; bring it forward
     count = len(batch[0])
     rows = a.spec.ndim - len(left) - count
     position = count if batched[0] else count + rows
@@ -145,4 +146,3 @@ contract = operation(
     batch=_batch,
     traits=[Trait.CONTRACTION],
 )
-

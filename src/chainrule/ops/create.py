@@ -30,7 +30,11 @@ def _iota_reference(*, shape: Shape, axis: int, dtype: DType) -> Array:
 
 
 def _iota_samples() -> Iterable[Sample]:
-    for shape, axis, dtype in [((5,), 0, int64), ((3, 17), 1, float32), ((0, 2), 0, int64)]:
+    for shape, axis, dtype in [
+        ((5,), 0, int64),
+        ((3, 17), 1, float32),
+        ((0, 2), 0, int64),
+    ]:
         yield Sample((), {"shape": shape, "axis": axis, "dtype": dtype}, smooth=False)
 
 

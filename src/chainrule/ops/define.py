@@ -25,6 +25,7 @@ class Operation:
         self.__doc__ = doc
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
+        """Apply the operation to values or numbers, with its parameters."""
         return bind(self.primitive, *inputs, **params)
 
     def __repr__(self) -> str:

@@ -75,7 +75,7 @@ def _binary(
     )
 
 
-# ---- arithmetic ------------------------------------------------------------------------
+# ---- arithmetic ----------------------------------------------------------------------
 
 _ANY = (-2.0, 2.0)
 _AWAY = (0.4, 2.0)
@@ -93,14 +93,14 @@ subtract = _binary(
     per_input(lambda g, y, a, b: g, lambda g, y, a, b: negative(g)),
     real_pairs(_ANY, _ANY),
 )
-multiply = _binary(
+multiply: Operation = _binary(
     "multiply",
     np.multiply,
     per_input(lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a)),
     real_pairs(_ANY, _ANY),
     commutative=True,
 )
-divide = _binary(
+divide: Operation = _binary(
     "divide",
     np.divide,
     per_input(
@@ -165,7 +165,7 @@ power = _binary(
     "power", _power, per_input(_power_base, _power_exponent), real_pairs(_AWAY, _ANY)
 )
 
-negative = _unary(
+negative: Operation = _unary(
     "negative", np.negative, lambda g, y, x: negative(g), reals(-2, 2), dtypes=NUMBERS
 )
 absolute = _unary(
@@ -175,7 +175,7 @@ absolute = _unary(
     reals(0.3, 2),
     dtypes=NUMBERS,
 )
-sign = _unary("sign", np.sign, None, reals(0.3, 2), dtypes=NUMBERS)
+sign: Operation = _unary("sign", np.sign, None, reals(0.3, 2), dtypes=NUMBERS)
 maximum = _binary(
     "maximum",
     np.maximum,
@@ -198,14 +198,16 @@ def _share(g: Any, winner: Any, loser: Any) -> Any:
     return where(less(loser, winner), g, tie)
 
 
-# ---- exponentials and logarithms -------------------------------------------------------
+# ---- exponentials and logarithms -----------------------------------------------------
 
 exp = _unary("exp", np.exp, lambda g, y, x: multiply(g, y), reals(-3, 3))
 expm1 = _unary(
     "expm1", np.expm1, lambda g, y, x: multiply(g, add(y, 1.0)), reals(-3, 3)
 )
 log = _unary("log", np.log, lambda g, y, x: divide(g, x), reals(0.2, 4))
-log1p = _unary("log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)), reals(-0.7, 4))
+log1p = _unary(
+    "log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)), reals(-0.7, 4)
+)
 sqrt = _unary(
     "sqrt", np.sqrt, lambda g, y, x: divide(multiply(g, 0.5), y), reals(0.2, 4)
 )
@@ -241,10 +243,12 @@ erf = _unary(
     reals(-2, 2),
 )
 
-# ---- trigonometric and hyperbolic ------------------------------------------------------
+# ---- trigonometric and hyperbolic ----------------------------------------------------
 
 sin = _unary("sin", np.sin, lambda g, y, x: multiply(g, cos(x)), reals(-3, 3))
-cos = _unary("cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))), reals(-3, 3))
+cos: Operation = _unary(
+    "cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))), reals(-3, 3)
+)
 tan = _unary(
     "tan",
     np.tan,
@@ -286,7 +290,9 @@ atan2 = _binary(
     dtypes=FLOATS,
 )
 sinh = _unary("sinh", np.sinh, lambda g, y, x: multiply(g, cosh(x)), reals(-3, 3))
-cosh = _unary("cosh", np.cosh, lambda g, y, x: multiply(g, sinh(x)), reals(-3, 3))
+cosh: Operation = _unary(
+    "cosh", np.cosh, lambda g, y, x: multiply(g, sinh(x)), reals(-3, 3)
+)
 tanh = _unary(
     "tanh",
     np.tanh,
@@ -312,7 +318,7 @@ atanh = _unary(
     reals(-0.9, 0.9),
 )
 
-# ---- rounding --------------------------------------------------------------------------
+# ---- rounding ------------------------------------------------------------------------
 
 floor = _unary("floor", np.floor, None, reals(0.1, 0.9))
 ceil = _unary("ceil", np.ceil, None, reals(0.1, 0.9))

@@ -52,7 +52,7 @@ def _indices(shape: Shape, length: int) -> Array:
     return np.random.default_rng(12).integers(-length, length, shape)
 
 
-# ---- take ------------------------------------------------------------------------------
+# ---- take ----------------------------------------------------------------------------
 
 
 def _take_spec(x: Spec, indices: Spec, axis: int) -> Spec:
@@ -134,7 +134,7 @@ take = operation(
     traits=[Trait.INDEXING],
 )
 
-# ---- scatter_add -----------------------------------------------------------------------
+# ---- scatter_add ---------------------------------------------------------------------
 
 
 def _scatter_spec(x: Spec, indices: Spec, updates: Spec, axis: int) -> Spec:
@@ -152,10 +152,11 @@ def _scatter_spec(x: Spec, indices: Spec, updates: Spec, axis: int) -> Spec:
 
 
 def _scatter_reference(x: Array, indices: Array, updates: Array, axis: int) -> Array:
-    """x with `updates[..., i, ...]` added at `[..., indices[i], ...]`, in order of i."""
+    """x with `updates[..., i, ...]` added at `[..., indices[i], ...]`, in order."""
     _check_bounds("scatter_add", indices, x.shape[axis])
     result = np.array(x, copy=True)
-    np.add.at(result, (slice(None),) * axis + (indices,), updates)
+    places: Any = (slice(None),) * axis + (indices,)
+    np.add.at(result, places, updates)
     return result
 
 
@@ -207,7 +208,7 @@ scatter_add = operation(
     traits=[Trait.INDEXING],
 )
 
-# ---- take_along_axis -------------------------------------------------------------------
+# ---- take_along_axis -----------------------------------------------------------------
 
 
 def _along_spec(x: Spec, indices: Spec, axis: int) -> Spec:
@@ -240,7 +241,8 @@ def _along_rule(g: Any, y: Any, x: Any, indices: Any, axis: int) -> Any:
 def _flat_positions(indices: Any, shape: Shape, axis: int) -> Any:
     """Row-major positions in an array of `shape` of what `indices` name on `axis`."""
     total = multiply(
-        nonnegative(cast(indices, dtype=int64), shape[axis]), math.prod(shape[axis + 1 :])
+        nonnegative(cast(indices, dtype=int64), shape[axis]),
+        math.prod(shape[axis + 1 :]),
     )
     for other in range(len(shape)):
         if other != axis:
@@ -261,7 +263,12 @@ def _along_batch(
 
 def _along_samples() -> Iterable[Sample]:
     random = np.random.default_rng(15)
-    cases = [((3, 5), (3, 2), 1), ((5, 3), (7, 3), 0), ((9,), (4,), 0), ((0, 4), (0, 2), 1)]
+    cases = [
+        ((3, 5), (3, 2), 1),
+        ((5, 3), (7, 3), 0),
+        ((9,), (4,), 0),
+        ((0, 4), (0, 2), 1),
+    ]
     for shape, index_shape, axis in cases:
         indices = _indices(index_shape, shape[axis])
         yield Sample((random.normal(size=shape), indices), {"axis": axis})
@@ -278,7 +285,7 @@ take_along_axis = operation(
     traits=[Trait.INDEXING],
 )
 
-# ---- argsort ---------------------------------------------------------------------------
+# ---- argsort -------------------------------------------------------------------------
 
 
 def _argsort_reference(x: Array, axis: int, descending: bool) -> Any:
@@ -306,7 +313,12 @@ def _argsort_batch(
 
 def _argsort_samples() -> Iterable[Sample]:
     random = np.random.default_rng(16)
-    cases = [((3, 5), 1, False), ((17, 2), 0, True), ((0, 4), 0, False), ((33,), 0, True)]
+    cases = [
+        ((3, 5), 1, False),
+        ((17, 2), 0, True),
+        ((0, 4), 0, False),
+        ((33,), 0, True),
+    ]
     for shape, axis, descending in cases:
         array = random.integers(0, 9, shape).astype(float)
         yield Sample((array,), {"axis": axis, "descending": descending}, smooth=False)

@@ -49,20 +49,18 @@ def _discrete(
     )
 
 
-# ---- comparison ------------------------------------------------------------------------
+# ---- comparison ----------------------------------------------------------------------
 
 _SAME = real_pairs((-1, 1), (-1, 1), smooth=False)
 
-equal = _discrete(
-    "equal", np.equal, _SAME, dtypes=ALL, result=bool_, commutative=True
-)
+equal = _discrete("equal", np.equal, _SAME, dtypes=ALL, result=bool_, commutative=True)
 not_equal = _discrete(
     "not_equal", np.not_equal, _SAME, dtypes=ALL, result=bool_, commutative=True
 )
 less = _discrete("less", np.less, _SAME, dtypes=ALL, result=bool_)
 less_equal = _discrete("less_equal", np.less_equal, _SAME, dtypes=ALL, result=bool_)
 
-# ---- logic -----------------------------------------------------------------------------
+# ---- logic ---------------------------------------------------------------------------
 
 _ONLY_BOOL = (bool_,)
 
@@ -75,11 +73,9 @@ logical_or = _discrete(
 logical_xor = _discrete(
     "logical_xor", np.logical_xor, booleans(2), dtypes=_ONLY_BOOL, commutative=True
 )
-logical_not = _discrete(
-    "logical_not", np.logical_not, booleans(1), dtypes=_ONLY_BOOL
-)
+logical_not = _discrete("logical_not", np.logical_not, booleans(1), dtypes=_ONLY_BOOL)
 
-# ---- bits ------------------------------------------------------------------------------
+# ---- bits ----------------------------------------------------------------------------
 
 
 def _shift_left(x: Array, count: Array) -> Any:
@@ -120,7 +116,7 @@ bitwise_invert = _discrete(
 shift_left = _discrete("shift_left", _shift_left, _COUNTS, dtypes=INTEGERS)
 shift_right = _discrete("shift_right", _shift_right, _COUNTS, dtypes=INTEGERS)
 
-# ---- choice ----------------------------------------------------------------------------
+# ---- choice --------------------------------------------------------------------------
 
 
 def _where_spec(condition: Spec, a: Spec, b: Spec) -> Spec:
@@ -143,7 +139,7 @@ def _where_samples() -> Iterable[Sample]:
         yield Sample((chosen, random.normal(size=a), random.normal(size=b)))
 
 
-where = operation(
+where: Operation = operation(
     "where",
     spec=_where_spec,
     reference=np.where,
@@ -158,7 +154,7 @@ where = operation(
     doc="`a` where the condition holds, else `b`.",
 )
 
-# ---- conversion ------------------------------------------------------------------------
+# ---- conversion ----------------------------------------------------------------------
 
 
 def convert(x: Array, dtype: DType) -> Array:
@@ -224,9 +220,9 @@ def _bitcast_samples() -> Iterable[Sample]:
 bitcast = operation(
     "bitcast",
     spec=_bitcast_spec,
-    reference=lambda x, dtype: np.ascontiguousarray(x)
-    .view(dtype.numpy)
-    .reshape(np.shape(x)),
+    reference=lambda x, dtype: (
+        np.ascontiguousarray(x).view(dtype.numpy).reshape(np.shape(x))
+    ),
     not_differentiable="bits are not numbers",
     dtypes=(*INTEGERS, *FLOATS),
     samples=_bitcast_samples,
@@ -234,7 +230,7 @@ bitcast = operation(
     doc="The same bits, read as another dtype of the same width.",
 )
 
-# ---- identity --------------------------------------------------------------------------
+# ---- identity ------------------------------------------------------------------------
 
 identity = operation(
     "identity",

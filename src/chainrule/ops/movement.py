@@ -13,18 +13,18 @@ from chainrule.ir.dtype import ALL
 from chainrule.ir.primitive import Sample, Trait, per_input
 from chainrule.ir.spec import Shape, Spec, broadcast_shapes
 from chainrule.ir.trace import constant
-from chainrule.ops.define import Array, operation, same_dtype
+from chainrule.ops.define import Array, Operation, operation, same_dtype
 from chainrule.ops.logic import where
 
 Params = dict[str, Any]
 
 
-def _sample(shape: Sequence[int], **params: Any) -> Sample:
+def _sample(of: Sequence[int], /, **params: Any) -> Sample:
     random = np.random.default_rng(9)
-    return Sample((random.normal(size=tuple(shape)),), params)
+    return Sample((random.normal(size=tuple(of)),), params)
 
 
-# ---- reshape ---------------------------------------------------------------------------
+# ---- reshape -------------------------------------------------------------------------
 
 
 def _reshape_spec(x: Spec, shape: Shape) -> Spec:
@@ -44,7 +44,7 @@ def _reshape_batch(
     return [reshape(inputs[0], shape=(size, *params["shape"]))]
 
 
-reshape = operation(
+reshape: Operation = operation(
     "reshape",
     spec=_reshape_spec,
     reference=lambda x, shape: np.reshape(x, shape),
@@ -62,7 +62,7 @@ reshape = operation(
     doc="The same elements in row-major order under another shape.",
 )
 
-# ---- permute_dims ----------------------------------------------------------------------
+# ---- permute_dims --------------------------------------------------------------------
 
 
 def _permute_spec(x: Spec, axes: tuple[int, ...]) -> Spec:
@@ -88,7 +88,7 @@ def _permute_batch(
     return [permute_dims(inputs[0], axes=axes)]
 
 
-permute_dims = operation(
+permute_dims: Operation = operation(
     "permute_dims",
     spec=_permute_spec,
     reference=lambda x, axes: np.transpose(x, axes),
@@ -106,7 +106,7 @@ permute_dims = operation(
     doc="Axis `i` of the result is axis `axes[i]` of x.",
 )
 
-# ---- broadcast_to ----------------------------------------------------------------------
+# ---- broadcast_to --------------------------------------------------------------------
 
 
 def _broadcast_spec(x: Spec, shape: Shape) -> Spec:
@@ -148,7 +148,7 @@ broadcast_to = operation(
     doc="x repeated along new axes and along axes of length 1.",
 )
 
-# ---- slice -----------------------------------------------------------------------------
+# ---- slice ---------------------------------------------------------------------------
 
 
 def _slice_lengths(start: Shape, stop: Shape, step: Shape) -> Shape:
@@ -178,7 +178,9 @@ def _slice_reference(x: Array, start: Shape, stop: Shape, step: Shape) -> Any:
 def _slice_rule(g: Any, y: Any, x: Any, start: Shape, stop: Shape, step: Shape) -> Any:
     # each cotangent goes back to its place, with zeros between and around
     high = []
-    for n, first, each, count in zip(x.spec.shape, start, step, y.spec.shape, strict=True):
+    for n, first, each, count in zip(
+        x.spec.shape, start, step, y.spec.shape, strict=True
+    ):
         covered = first + (count - 1) * each + 1 if count else first
         high.append(n - covered)
     return pad(g, 0.0, low=start, high=tuple(high), interior=tuple(s - 1 for s in step))
@@ -207,7 +209,7 @@ slice_ = operation(
     traits=[Trait.MOVEMENT],
 )
 
-# ---- pad -------------------------------------------------------------------------------
+# ---- pad -----------------------------------------------------------------------------
 
 
 def _pad_spec(x: Spec, fill: Spec, low: Shape, high: Shape, interior: Shape) -> Spec:
@@ -228,12 +230,16 @@ def _pad_spec(x: Spec, fill: Spec, low: Shape, high: Shape, interior: Shape) -> 
 def _pad_places(shape: Shape, low: Shape, interior: Shape) -> tuple[slice, ...]:
     """Where the elements of x stand in the padded array."""
     return tuple(
-        slice(first, first + max((n - 1) * (inner + 1) + 1, 0) if n else first, inner + 1)
+        slice(
+            first, first + max((n - 1) * (inner + 1) + 1, 0) if n else first, inner + 1
+        )
         for n, first, inner in zip(shape, low, interior, strict=True)
     )
 
 
-def _pad_reference(x: Array, fill: Array, low: Shape, high: Shape, interior: Shape) -> Any:
+def _pad_reference(
+    x: Array, fill: Array, low: Shape, high: Shape, interior: Shape
+) -> Any:
     """x with `fill` before, after and between its elements."""
     widths = zip(x.shape, low, high, interior, strict=True)
     shape = [a + n + max(n - 1, 0) * inner + b for n, a, b, inner in widths]
@@ -259,7 +265,9 @@ def _pad_batch(
         inside = constant(np.ones(x.spec.shape[batched[0] :], np.bool_))
         mask = pad(inside, constant(False), **params)
         x = x if batched[0] else broadcast_to(x, shape=(size, *x.spec.shape))
-        return [where(mask, _pad_batch(size, (True, False), (x, 0.0), params)[0], fills)]
+        return [
+            where(mask, _pad_batch(size, (True, False), (x, 0.0), params)[0], fills)
+        ]
     return [pad(x, fill, **{key: (0, *value) for key, value in params.items()})]
 
 
@@ -292,7 +300,7 @@ def _outside_sum(g: Any, x: Any, widths: dict[str, Shape]) -> Any:
     return where(pad(inside, constant(False), **widths), 0.0, g)
 
 
-# ---- flip ------------------------------------------------------------------------------
+# ---- flip ----------------------------------------------------------------------------
 
 
 def _flip_batch(
@@ -301,7 +309,7 @@ def _flip_batch(
     return [flip(inputs[0], axes=tuple(axis + 1 for axis in params["axes"]))]
 
 
-flip = operation(
+flip: Operation = operation(
     "flip",
     spec=lambda x, axes: x,
     reference=lambda x, axes: np.flip(x, axes),
@@ -318,7 +326,7 @@ flip = operation(
     doc="The elements in reverse order along `axes`.",
 )
 
-# ---- concatenate -----------------------------------------------------------------------
+# ---- concatenate ---------------------------------------------------------------------
 
 
 def _concatenate_spec(*parts: Spec, axis: int) -> Spec:
@@ -350,7 +358,9 @@ def _concatenate_vjp(
         start, stop = [0] * g.spec.ndim, list(g.spec.shape)
         start[axis], stop[axis] = position, position + length
         step = (1,) * g.spec.ndim
-        piece = slice_(g, start=tuple(start), stop=tuple(stop), step=step) if need else None
+        piece = (
+            slice_(g, start=tuple(start), stop=tuple(stop), step=step) if need else None
+        )
         result.append(piece)
         position += length
     return result

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ir.dtype import ALL, FLOATS, SIGNED, UNSIGNED, DType, bool_, int64
+from chainrule.ir.dtype import FLOATS, SIGNED, UNSIGNED, DType, bool_, int64
 from chainrule.ir.primitive import Sample, Trait, Vjp, per_input
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant
 from chainrule.ops.define import Array, Operation, check_dtype, operation
-from chainrule.ops.elementwise import add, divide, multiply
-from chainrule.ops.logic import cast, equal, where
+from chainrule.ops.elementwise import divide, multiply
+from chainrule.ops.logic import cast, equal
 from chainrule.ops.movement import (
     broadcast_to,
     concatenate,
@@ -49,9 +49,7 @@ def _reduction_spec(
     def spec(x: Spec, axes: Axes) -> Spec:
         check_dtype(name, x.dtype, dtypes)
         if needs_elements and any(x.shape[axis] == 0 for axis in axes):
-            raise ShapeError(
-                f"'{name}' of no elements has no value", where=name, got=x
-            )
+            raise ShapeError(f"'{name}' of no elements has no value", where=name, got=x)
         shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
         return Spec(shape, result or x.dtype)
 
@@ -98,7 +96,10 @@ def _reduction(
     vjp: Vjp | None = per_input(rule) if rule else None
 
     def batch(
-        size: int, batched: Sequence[bool], inputs: Sequence[Any], params: dict[str, Any]
+        size: int,
+        batched: Sequence[bool],
+        inputs: Sequence[Any],
+        params: dict[str, Any],
     ) -> list[Any]:
         return [defined(inputs[0], axes=tuple(axis + 1 for axis in params["axes"]))]
 
@@ -218,7 +219,7 @@ reduce_all = _reduction(
     not_differentiable=_TRUTH,
 )
 
-# ---- positions of extremes -------------------------------------------------------------
+# ---- positions of extremes -----------------------------------------------------------
 
 
 def _position(name: str, reference: Callable[..., Any]) -> Operation:
@@ -235,7 +236,10 @@ def _position(name: str, reference: Callable[..., Any]) -> Operation:
             yield Sample((_distinct(shape, random),), {"axis": axis}, smooth=False)
 
     def batch(
-        size: int, batched: Sequence[bool], inputs: Sequence[Any], params: dict[str, Any]
+        size: int,
+        batched: Sequence[bool],
+        inputs: Sequence[Any],
+        params: dict[str, Any],
     ) -> list[Any]:
         return [defined(inputs[0], axis=params["axis"] + 1)]
 
@@ -247,7 +251,7 @@ def _position(name: str, reference: Callable[..., Any]) -> Operation:
         dtypes=NUMBERS,
         samples=samples,
         batch=batch,
-        doc=f"The first position of the {name[3:]}imum along `axis` (not-a-number wins).",
+        doc=f"The first position of the {name[3:]}imum along `axis`; NaN wins.",
     )
     return defined
 
@@ -255,7 +259,7 @@ def _position(name: str, reference: Callable[..., Any]) -> Operation:
 argmax = _position("argmax", lambda x, axis: np.argmax(x, axis=axis))
 argmin = _position("argmin", lambda x, axis: np.argmin(x, axis=axis))
 
-# ---- cumulative sum --------------------------------------------------------------------
+# ---- cumulative sum ------------------------------------------------------------------
 
 
 def _cumulative_spec(x: Spec, axis: int) -> Spec:
