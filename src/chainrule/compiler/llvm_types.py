@@ -1,7 +1,8 @@
 """The one door to llvmlite, which has no type information.
 
-Modules of the compiler import `ir` and `binding` from here, and annotate with `IRBuilder`,
-`IRValue` and `IRType`, so that the exemption from type checking stands in one place.
+Modules of the compiler import `ir` and `binding` from here, and annotate with
+`IRBuilder`, `IRValue` and `IRType`, so that what the type checker cannot see stands in
+one place.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """exp, expm1, sinh, cosh, tanh, sigmoid and erf as straight-line vector code.
 
-All rest on one reduction (Cody and Waite): x = n log(2) + r with |r| <= log(2)/2, the
-product n log(2) held in two pieces, then exp(r) = 1 + r + r^2 P(r) and exp(x) = 2^n exp(r).
-Adding 1.5 * 2^fraction rounds to an integer and leaves it in the low bits, so n becomes
-an exponent by shifts alone.
+All rest on one reduction (Cody and Waite): x = n log(2) + r with |r| <= log(2)/2, where
+log(2) is held in two pieces; exp(r) = 1 + r + r^2 P(r) and exp(x) = 2^n exp(r). Adding
+1.5 * 2^fraction rounds to an integer and leaves it in the low bits, so n becomes an
+exponent by shifts alone.
 
 Papers: W. J. Cody and W. Waite, "Software Manual for the Elementary Functions", 1980;
 P. T. P. Tang, "Table-driven implementation of the expm1 function in IEEE floating-point
@@ -85,6 +85,7 @@ def _exp(x: Lanes, exponent: int) -> Lanes:
 
 
 def exp(x: Lanes) -> Lanes:
+    """2^n exp(r), rounded once more where the result is subnormal."""
     low, high = EXP_RANGE[x.bits]
     return _exp(at_most(at_least(x, low), high), 0)
 
@@ -110,6 +111,7 @@ def sinh(x: Lanes) -> Lanes:
 
 
 def cosh(x: Lanes) -> Lanes:
+    """e/2 + 1/(2 e) with e = exp(|x|)."""
     half = _half_exp(x.absolute())
     return half + 0.25 / half
 

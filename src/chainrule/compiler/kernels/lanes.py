@@ -1,12 +1,12 @@
 """Arithmetic on LLVM values, written as Python expressions.
 
-`Lanes` wraps a scalar or a vector of floats, integers or booleans, so that an elementary
-function reads like its formula. Every operation emits one instruction (or one intrinsic)
-without fast-math flags: the bits of a result do not depend on how many lanes there are.
+`Lanes` wraps a scalar or a vector of floats, integers or booleans, so that a function
+reads like its formula. Every operation emits one instruction (or one intrinsic) without
+fast-math flags: the bits of a result do not depend on how many lanes there are.
 
 A comparison is ordered (false where an operand is nan) and gives lanes of `i1`; `where`
-picks by them. Integer lanes have no sign: `>>` shifts in zeros, `shift_arithmetic` copies
-the sign.
+picks by them. Integer lanes have no sign: `>>` shifts in zeros, `shift_arithmetic`
+copies the sign.
 
 Example:
     >>> from chainrule.compiler.llvm_types import ir
@@ -42,6 +42,7 @@ class Format:
 
     @property
     def smallest_normal(self) -> float:
+        """Below it, numbers lose bits."""
         return float(2.0 ** (1 - self.bias))
 
     @property
@@ -68,21 +69,25 @@ class Lanes:
 
     @property
     def element(self) -> IRType:
+        """The type of one lane."""
         kind = self.value.type
         return kind.element if isinstance(kind, ir.VectorType) else kind
 
     @property
     def is_float(self) -> bool:
+        """Whether the lanes are float32 or float64."""
         return isinstance(self.element, (ir.FloatType, ir.DoubleType))
 
     @property
     def bits(self) -> int:
+        """Width of one lane."""
         if isinstance(self.element, ir.IntType):
             return int(self.element.width)
         return 32 if isinstance(self.element, ir.FloatType) else 64
 
     @property
     def format(self) -> Format:
+        """The floating-point format of this width."""
         return FORMATS[self.bits]
 
     def _like(self, element: IRType) -> IRType:
@@ -98,17 +103,17 @@ class Lanes:
         """The same number in every lane, in the type of this value."""
         kind = self.value.type
         if isinstance(kind, ir.VectorType):
-            number_of_lanes = kind.count
-            return self._wrap(ir.Constant(kind, [number] * number_of_lanes))
+            return self._wrap(ir.Constant(kind, [number] * kind.count))
         return self._wrap(ir.Constant(kind, number))
 
     def lift(self, other: Lanes | float) -> Lanes:
+        """A number becomes lanes of this type; lanes stay as they are."""
         return other if isinstance(other, Lanes) else self.constant(other)
 
     # -- arithmetic ----------------------------------------------------------------
 
-    def _binary(self, float_name: str, integer_name: str, other: Lanes | float) -> Lanes:
-        name = float_name if self.is_float else integer_name
+    def _binary(self, float_op: str, integer_op: str, other: Lanes | float) -> Lanes:
+        name = float_op if self.is_float else integer_op
         emit = getattr(self.builder, name)
         return self._wrap(emit(self.value, self.lift(other).value))
 
@@ -154,6 +159,7 @@ class Lanes:
         return self._wrap(self.builder.lshr(self.value, self.lift(other).value))
 
     def shift_arithmetic(self, count: int) -> Lanes:
+        """Shift right, with copies of the top bit."""
         return self._wrap(self.builder.ashr(self.value, self.lift(count).value))
 
     # -- comparisons ---------------------------------------------------------------
@@ -177,6 +183,7 @@ class Lanes:
         return self._compare(">=", other)
 
     def equals(self, other: Lanes | float) -> Lanes:
+        """Whether the values are equal: false where one is nan."""
         return self._compare("==", other)
 
     def differs(self, other: Lanes | float) -> Lanes:
@@ -184,6 +191,7 @@ class Lanes:
         return self._compare("!=", other)
 
     def is_nan(self) -> Lanes:
+        """Whether the value is not a number."""
         unordered = self.builder.fcmp_unordered("uno", self.value, self.value)
         return self._wrap(unordered)
 
@@ -231,12 +239,15 @@ class Lanes:
         return self._wrap(self.builder.call(function, values))
 
     def absolute(self) -> Lanes:
+        """The value without its sign."""
         return self.intrinsic("fabs")
 
     def square_root(self) -> Lanes:
+        """The correctly rounded square root."""
         return self.intrinsic("sqrt")
 
     def with_sign_of(self, other: Lanes) -> Lanes:
+        """This size with the sign of the other, zeros and nan included."""
         return self.intrinsic("copysign", other)
 
 

@@ -1,8 +1,8 @@
 """log, log1p, asinh, acosh and atanh as straight-line vector code.
 
 x = 2^n m with m in [2/3, 4/3) is found by integer arithmetic on the stored form; then
-log(x) = n log(2) + f - f^2/2 + f^3 P(f) with f = m - 1, log(2) in two pieces. log1p finds
-f from x itself, not from the rounded 1 + x, by scaling x and 1 apart.
+log(x) = n log(2) + f - f^2/2 + f^3 P(f) with f = m - 1 and log(2) in two pieces. log1p
+finds f from x itself, not from the rounded 1 + x, by scaling x and 1 apart.
 
 Papers: P. T. P. Tang, "Table-driven implementation of the logarithm function in IEEE
 floating-point arithmetic", 1990; J.-M. Muller, "Elementary Functions", chapter 11.
@@ -58,6 +58,7 @@ def _join(exponent: Lanes, fraction: Lanes) -> Lanes:
 
 
 def log(x: Lanes) -> Lanes:
+    """n log(2) + log(1 + f); -inf at zero, nan below."""
     result = _join(*split(x))
     inside = (x > 0.0) & (x < math.inf)
     outside = where(x < 0.0, math.nan, where(x.equals(0.0), -math.inf, x))
@@ -65,6 +66,7 @@ def log(x: Lanes) -> Lanes:
 
 
 def log1p(x: Lanes) -> Lanes:
+    """log(1 + x), exact to the last places near zero too."""
     inside = (x > -1.0) & (x < math.inf)
     outside = where(x < -1.0, math.nan, where(x.equals(-1.0), -math.inf, x))
     return where(inside, _log1p(x, x.constant(0.0)), outside).with_sign_of(x)
@@ -73,8 +75,8 @@ def log1p(x: Lanes) -> Lanes:
 def _log1p(x: Lanes, doublings: Lanes) -> Lanes:
     """log(1 + x) + doublings * log(2), for -1 < x < inf.
 
-    With 2^n near 1 + x, f = 2^-n x + (2^-n - 1): only the last sum rounds. 2^-n is taken
-    four times too large and multiplied by 1/4, so that it is never subnormal.
+    With 2^n near 1 + x, f = 2^-n x + (2^-n - 1): only the last sum rounds. 2^-n is
+    taken four times too large and multiplied by 1/4, so that it is never subnormal.
     """
     form = x.format
     nearest = (x + 1.0).as_integer() - TWO_THIRDS[x.bits]

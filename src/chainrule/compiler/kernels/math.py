@@ -6,9 +6,9 @@ flag. A value depends on the argument alone, never on how many lanes there are. 
 machine has no fused multiply-add, LLVM calls its own exact replacement.
 
 `MAXIMUM_ULP` bounds the error in units in the last place of the correctly rounded
-result, subnormal results included: measured over all float32 arguments for functions of one
-argument, and over dense samples for float64 and for functions of two. Special values follow
-C99, annex F; `sign` of a zero is 0 and `round` goes to even, as in NumPy.
+result, subnormal results included: measured over all float32 arguments for functions of
+one argument, and over dense samples for float64 and for functions of two. Special
+values follow C99, annex F; `sign` of a zero is 0 and `round` goes to even, as in NumPy.
 """
 
 from __future__ import annotations
@@ -64,6 +64,37 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "round": _intrinsic("rint"),
     "abs": _intrinsic("fabs"),
     "sign": _sign,
+}
+
+# Largest error in units in the last place, by width of the format in bits.
+MAXIMUM_ULP: dict[str, dict[int, float]] = {
+    "exp": {32: 1.0, 64: 1.0},
+    "expm1": {32: 1.5, 64: 2.0},
+    "log": {32: 1.0, 64: 1.0},
+    "log1p": {32: 1.5, 64: 2.0},
+    "sin": {32: 1.5, 64: 1.5},
+    "cos": {32: 1.5, 64: 1.5},
+    "tan": {32: 3.0, 64: 3.0},
+    "asin": {32: 2.5, 64: 2.5},
+    "acos": {32: 1.5, 64: 1.5},
+    "atan": {32: 1.5, 64: 1.5},
+    "atan2": {32: 2.0, 64: 2.0},
+    "sinh": {32: 2.0, 64: 2.0},
+    "cosh": {32: 2.0, 64: 2.0},
+    "tanh": {32: 1.5, 64: 1.5},
+    "asinh": {32: 2.5, 64: 2.5},
+    "acosh": {32: 2.5, 64: 2.5},
+    "atanh": {32: 2.5, 64: 2.5},
+    "erf": {32: 1.5, 64: 1.5},
+    "sigmoid": {32: 2.5, 64: 2.5},
+    "power": {32: 1.0, 64: 2.5},
+    "sqrt": {32: 0.5, 64: 0.5},
+    "floor": {32: 0.0, 64: 0.0},
+    "ceil": {32: 0.0, 64: 0.0},
+    "trunc": {32: 0.0, 64: 0.0},
+    "round": {32: 0.0, 64: 0.0},
+    "abs": {32: 0.0, 64: 0.0},
+    "sign": {32: 0.0, 64: 0.0},
 }
 
 

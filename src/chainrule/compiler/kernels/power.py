@@ -2,11 +2,11 @@
 
 |x|^y = exp(y log|x|) needs the logarithm to about ten bits more than the result, since
 y log|x| can reach the hundreds. For float32 both steps are done in float64. For float64
-the logarithm is the sum of two numbers: log(m) = 2 atanh(s) with s = (m - 1)/(m + 1), the
-leading terms of the series in double-double arithmetic.
+the logarithm is the sum of two numbers: log(m) = 2 atanh(s) with s = (m - 1)/(m + 1),
+the leading terms of the series in double-double arithmetic.
 
-Papers: T. J. Dekker, "A floating-point technique for extending the available precision",
-1971; P. T. P. Tang, 1990; ISO C99, annex F.9.4.4 (special cases).
+Papers: T. J. Dekker, "A floating-point technique for extending the available
+precision", 1971; P. T. P. Tang, 1990; ISO C99, annex F.9.4.4 (special cases).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import math
 from chainrule.compiler.kernels.exponential import (
     LOG2_E,
     LOG2_HIGH,
-    LOG2_LOW,
     reduce,
     scale,
     scale_twice,
@@ -39,6 +38,7 @@ LOG2_REST = 5.497923018708371e-14
 
 
 def power(x: Lanes, y: Lanes) -> Lanes:
+    """exp(y log|x|), its sign, and the cases in which the formula has no answer."""
     size = x.absolute()
     result = _power32(size, y) if x.bits == 32 else _power64(size, y)
     result = where(size.equals(1.0) & y.equals(y), 1.0, result)

@@ -4,8 +4,8 @@ A block cipher without secrets: two words of key and two of counter give two wor
 pass every test of randomness, so random numbers need no state and come out the same in
 whatever order or width they are made.
 
-Paper: J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2,
-3", SC 2011.
+Paper: J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1,
+2, 3", SC 2011.
 """
 
 from __future__ import annotations

@@ -56,6 +56,9 @@ HALF_PI_HIGH = {32: 1.57079637050628662109375, 64: math.pi / 2}
 HALF_PI_LOW = {32: -4.371139e-08, 64: 6.123233995736766e-17}
 
 
+Pair = tuple[Lanes, Lanes]
+
+
 class Turn(NamedTuple):
     """|x| = quarters * pi/2 + angle + rest, |angle| <= pi/4; quarters modulo 4.
 
@@ -101,15 +104,23 @@ def _turn64(significand: Lanes, skipped: Lanes) -> Turn:
     carry = (below < carried).resize(64)
     fixed = significand * high + _multiply_high(significand, middle) + carry
     quarters, signed = _round_quarters(fixed)
-    coarse = (signed & ~0xFFF).signed_to_double() * 2.0**-62
-    fine = ((signed & 0xFFF) << 51) | (below >> 13)
+    negative = signed.shift_arithmetic(63)
+    angle, rest = _quarters_to_radians(signed ^ negative, below ^ negative)
+    return Turn(quarters, _flip(angle, negative), _flip(rest, negative))
+
+
+def _quarters_to_radians(high: Lanes, low: Lanes) -> Pair:
+    """(high + 2^-64 low) 2^-62 pi/2 as a sum of two numbers, for 0 <= high < 2^62."""
+    coarse = (high & ~0xFFF).signed_to_double() * 2.0**-62
+    fine = ((high & 0xFFF) << 51) | (low >> 13)
     fine_part = fine.signed_to_double() * 2.0**-113
     product = coarse * HALF_PI_HIGH[64]
     error = fma(coarse, HALF_PI_HIGH[64], -product)
     error = fma(coarse, HALF_PI_LOW[64], error)
+    error = fma(fine_part, HALF_PI_LOW[64], error)
     error = fma(fine_part, HALF_PI_HIGH[64], error)
     angle = product + error
-    return Turn(quarters, angle, product - angle + error)
+    return angle, product - angle + error
 
 
 def _round_quarters(fixed: Lanes) -> tuple[Lanes, Lanes]:
@@ -179,6 +190,7 @@ def _quadrant_sign(quarters: Lanes) -> Lanes:
 
 
 def sin(x: Lanes) -> Lanes:
+    """By the quarter: sin, cos, -sin, -cos of the reduced angle."""
     turn = reduce(x)
     sine, cosine = _sine_cosine(turn)
     odd = (turn.quarters & 1).differs(0)
@@ -187,6 +199,7 @@ def sin(x: Lanes) -> Lanes:
 
 
 def cos(x: Lanes) -> Lanes:
+    """By the quarter: cos, -sin, -cos, sin of the reduced angle."""
     turn = reduce(x)
     sine, cosine = _sine_cosine(turn)
     odd = (turn.quarters & 1).differs(0)
@@ -194,6 +207,7 @@ def cos(x: Lanes) -> Lanes:
 
 
 def tan(x: Lanes) -> Lanes:
+    """sin/cos in even quarters, -cos/sin in odd ones."""
     turn = reduce(x)
     sine, cosine = _sine_cosine(turn)
     odd = (turn.quarters & 1).differs(0)
@@ -202,7 +216,7 @@ def tan(x: Lanes) -> Lanes:
 
 
 def _arcsine(x: Lanes, finish: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
-    """Call `finish(big, angle)`; angle is asin|x| up to 1/2, asin sqrt((1-|x|)/2) on."""
+    """`finish(big, angle)`: the angle is asin|x|, or asin sqrt((1 - |x|)/2) if big."""
     size = x.absolute()
     big = size > 0.5
     square = where(big, fma(size, -0.5, 0.5), size * size)
@@ -212,6 +226,8 @@ def _arcsine(x: Lanes, finish: Callable[[Lanes, Lanes], Lanes]) -> Lanes:
 
 
 def asin(x: Lanes) -> Lanes:
+    """asin|x|, or pi/2 - 2 asin sqrt((1 - |x|)/2) above one half."""
+
     def finish(big: Lanes, angle: Lanes) -> Lanes:
         rest = fma(angle, -2.0, HALF_PI_LOW[x.bits]) + HALF_PI_HIGH[x.bits]
         return where(big, rest, angle).with_sign_of(x)
@@ -220,6 +236,8 @@ def asin(x: Lanes) -> Lanes:
 
 
 def acos(x: Lanes) -> Lanes:
+    """pi/2 - asin(x), or from the ends, where that would cancel."""
+
     def finish(big: Lanes, angle: Lanes) -> Lanes:
         signed = angle.with_sign_of(x)
         middle = HALF_PI_HIGH[x.bits] - (signed - HALF_PI_LOW[x.bits])
