@@ -64,11 +64,13 @@ def optimize(module: Any, machine: Any) -> Any:
     return parsed
 
 
-def host_machine() -> Any:
-    """This machine, with the features that it has."""
+def host_machine(cpu: str | None = None) -> Any:
+    """This machine with the features that it has, or an older one of its kind."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = binding.Target.from_default_triple()
+    if cpu is not None:
+        return target.create_target_machine(cpu=cpu, opt=2)
     features = binding.get_host_cpu_features().flatten()
     name = binding.get_host_cpu_name()
     return target.create_target_machine(cpu=name, features=features, opt=2)
@@ -78,13 +80,17 @@ class Elementwise:
     """A compiled loop; call it with arrays of one length, which `lanes` must divide."""
 
     def __init__(
-        self, function: Emitter, inputs: int, dtype: Any, lanes: int = 16
+        self,
+        function: Emitter,
+        inputs: int,
+        dtype: Any,
+        lanes: int = 16,
+        cpu: str | None = None,
     ) -> None:
         # LLVM stores a vector of, say, three lanes in the space of four.
         assert lanes.bit_count() == 1
-        machine = host_machine()
+        machine = host_machine(cpu)
         module = optimize(build(function, inputs, dtype, lanes), machine)
-        self.assembly = machine.emit_assembly(module)
         self.engine = binding.create_mcjit_compiler(module, machine)
         self.engine.finalize_object()
         kinds = [ctypes.c_void_p] * (inputs + 1) + [ctypes.c_int64]

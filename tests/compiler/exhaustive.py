@@ -2,8 +2,9 @@
 
     python -m tests.compiler.exhaustive [FUNCTION ...]
 
-Prints the largest error of each in units in the last place, and where it is; exits with
-1 where it is above the stated bound. About a minute for each function.
+Prints the largest error of each in units in the last place, and where it is (zero where
+every result is the nearest); exits with 1 where it is above the stated bound. About a
+minute for each function.
 """
 
 from __future__ import annotations
