@@ -95,5 +95,17 @@ class DownloadError(ChainruleError, OSError):
     """A data set could not be fetched."""
 
 
+class DependencyError(ChainruleError, ImportError):
+    """An optional package that this needs is not installed."""
+
+
 class RetraceWarning(UserWarning):
     """A compiled function is traced again and again."""
+
+
+class CompileError(ChainruleError, RuntimeError):
+    """Native code could not be made or loaded."""
+
+
+class CacheWarning(UserWarning):
+    """The cache of compiled code is damaged or not safe to use."""

@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def _cache_home() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "chainrule"
+
+
+def _whole_number(name: str, default: T, *, at_least: int) -> int | T:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) < at_least:
+        raise ValueError(
+            f"{name}={text!r} is not a whole number of at least {at_least}"
+        )
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -20,11 +34,17 @@ class Settings:
         data: `CHAINRULE_DATA`, a folder that holds data sets, searched first.
         cache: `CHAINRULE_CACHE`, the folder for downloads and compiled code.
         seed: `CHAINRULE_SEED`, the seed used when none is given.
+        threads: `CHAINRULE_THREADS`, how many threads a program runs on; none means
+            as many as the process has cores.
+        cache_limit: `CHAINRULE_CACHE_LIMIT`, bytes of compiled code kept on disk; 0
+            keeps none.
     """
 
     data: Path | None = None
     cache: Path = field(default_factory=_cache_home)
     seed: int = 0
+    threads: int | None = None
+    cache_limit: int = 1 << 30
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -35,6 +55,8 @@ class Settings:
             data=Path(data).expanduser() if data else None,
             cache=Path(cache).expanduser() if cache else _cache_home(),
             seed=int(os.environ.get("CHAINRULE_SEED", "0")),
+            threads=_whole_number("CHAINRULE_THREADS", None, at_least=1),
+            cache_limit=_whole_number("CHAINRULE_CACHE_LIMIT", 1 << 30, at_least=0),
         )
 
 
