@@ -11,7 +11,7 @@ from chainrule.ir.primitive import Primitive, Trait
 from chainrule.ir.spec import Spec, normalize_axis
 from chainrule.ir.trace import (
     Interpreter,
-    constant,
+    as_value,
     current,
     interpret_with,
     recorded_levels,
@@ -150,7 +150,7 @@ def _flatten(
 ) -> tuple[list[Any], tree.Structure, int | None]:
     leaves, structure = tree.flatten(arg)
     if axis is not None:
-        leaves = [x if isinstance(x, Value) else constant(x) for x in leaves]
+        leaves = [as_value(x) for x in leaves]
     return leaves, structure, axis
 
 
@@ -181,8 +181,7 @@ def _enter(
 
 
 def _leave(interpreter: Batching, leaf: Any, axis: int) -> Any:
-    value = leaf if isinstance(leaf, Value) else constant(leaf)
-    return _move(interpreter.unwrap(value), 0, axis)
+    return _move(interpreter.unwrap(as_value(leaf)), 0, axis)
 
 
 def _move(x: Any, source: int, target: int) -> Any:

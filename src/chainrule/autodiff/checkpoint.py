@@ -2,33 +2,46 @@
 
 One primitive, `call`, carries the traced graph of a function. `checkpoint` gives it no
 rule: its backward pass runs the graph again instead of keeping what it computed.
-`custom_vjp` gives it the rule that the user wrote.
+`custom_vjp` gives it the rule that the user wrote, traced too. Whatever a function
+takes from around it is an input of the call, so a call can be moved, batched and
+differentiated without knowing where it was made.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.batching import Batching
 from chainrule.autodiff.levels import Level
-from chainrule.autodiff.reverse import reverse, zeros_like
-from chainrule.autodiff.transforms import as_value
+from chainrule.autodiff.reverse import reverse
 from chainrule.errors import GradientError
 from chainrule.ir import tree
-from chainrule.ir.dtype import ALL, float32
+from chainrule.ir.dtype import ALL, float64
 from chainrule.ir.graph import Graph, evaluate
 from chainrule.ir.primitive import Sample, Trait
 from chainrule.ir.spec import Spec
-from chainrule.ir.trace import current, interpret_with, replay, trace
-from chainrule.ir.value import Value
-from chainrule.ops import cos, multiply
+from chainrule.ir.trace import as_value, current, interpret_with, replay, trace
+from chainrule.ir.value import Value, new_value
+from chainrule.ops import broadcast_to, cast, cos, multiply
 from chainrule.ops.define import operation
 
-Rule = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """The backward rule of a call.
+
+    Attributes:
+        graph: takes the inputs of the call, then a cotangent for each of its outputs.
+        present: which inputs get a cotangent; the graph returns these, in order.
+    """
+
+    graph: Graph
+    present: tuple[bool, ...]
 
 
 def _spec(*inputs: Spec, graph: Graph, rule: Rule | None) -> tuple[Spec, ...]:
@@ -36,7 +49,7 @@ def _spec(*inputs: Spec, graph: Graph, rule: Rule | None) -> tuple[Spec, ...]:
 
 
 def _reference(*arrays: Any, graph: Graph, rule: Rule | None) -> Any:
-    """The outputs of `graph`."""
+    """The outputs of `graph`; a `rule` replaces the gradient that it would have."""
     return evaluate(graph, arrays)
 
 
@@ -49,57 +62,59 @@ def _vjp(
 ) -> Sequence[Any]:
     rule = params["rule"]
     if rule is not None:
-        return list(rule(inputs, cotangents))
+        found = iter(replay(rule.graph, [*inputs, *cotangents]))
+        return [next(found) if has else None for has in rule.present]
     level = Level()
     fresh = [level.track(value) for value in inputs]
     again = replay(params["graph"], fresh)
     with level.walking():
-        found = reverse(again, cotangents, fresh)
-    return [level.release(g) for g in found]
+        results = reverse(again, cotangents, fresh)
+    return [level.release(g) for g in results]
 
 
 def _batch(
     size: int, batched: Sequence[bool], inputs: Sequence[Any], params: dict[str, Any]
 ) -> Sequence[Any]:
+    specs = [value.spec for value in inputs]
     graph, rule = params["graph"], params["rule"]
-    whole = _over_batch(lambda *values: replay(graph, values), size, batched)
-    wide, captured = trace(whole, [v.spec for v in inputs], name=graph.name)
-    wide_rule = _batched_rule(rule, size, batched) if rule else None
-    results = call(*inputs, *captured, graph=wide, rule=wide_rule)
-    return list(results)
+    wide = _widen(graph, size, batched, specs)
+    if rule is not None:
+        # an input that all examples share gets a cotangent from each of them; the
+        # reverse walk sums these, as over any axis that was broadcast
+        flags = [*batched, *[True] * len(graph.outputs)]
+        backward = _widen(rule.graph, size, flags, [*specs, *wide.output_specs])
+        rule = Rule(backward, rule.present)
+    results: Sequence[Any] = call(*inputs, graph=wide, rule=rule)
+    return results
 
 
-def _over_batch(
-    function: Callable[..., Sequence[Any]], size: int, batched: Sequence[bool]
-) -> Callable[..., Sequence[Any]]:
-    """`function` of values of one example, applied to values of the whole batch."""
+def _widen(
+    graph: Graph, size: int, batched: Sequence[bool], specs: Sequence[Spec]
+) -> Graph:
+    """`graph` of one example as a graph of a batch, for inputs of these specs."""
 
     def whole(*values: Any) -> Sequence[Any]:
         inner = Batching(size, current())
-        one = [inner.wrap(v) if b else v for v, b in zip(values, batched, strict=True)]
+        pairs = zip(values, batched, strict=True)
+        one = [inner.wrap(value) if has else value for value, has in pairs]
         with interpret_with(inner):
-            results = function(*one)
-        return [None if value is None else inner.unwrap(value) for value in results]
+            results = replay(graph, one)
+        return [inner.unwrap(value) for value in results]
 
-    return whole
-
-
-def _batched_rule(rule: Rule, size: int, batched: Sequence[bool]) -> Rule:
-    def wide(inputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
-        count = len(inputs)
-        flags = [*batched, *(True for _ in cotangents)]
-        split = _over_batch(lambda *v: rule(v[:count], v[count:]), size, flags)
-        return split(*inputs, *cotangents)
-
+    wide, _ = trace(whole, specs, name=graph.name)
     return wide
 
 
 def _samples() -> Iterable[Sample]:
-    graph, _ = trace(
-        lambda x: [multiply(x, cos(x)), cos(x)], [Spec((3, 5), float32)], name="sample"
-    )
-    array = np.random.default_rng(17).normal(size=(3, 5)).astype(np.float32)
-    yield Sample((array,), {"graph": graph, "rule": None}, smooth=False)
+    random = np.random.default_rng(17)
+    for shape in ((3, 5), (), (0, 4)):
+        spec = Spec(shape, float64)
+        graph, _ = trace(lambda x, w: [multiply(x, cos(w)), cos(x)], [spec] * 2)
+        rule, _ = trace(lambda x, w, g, h: [multiply(g, w)], [spec] * 4)
+        arrays = random.normal(size=shape), random.normal(size=shape)
+        yield Sample(arrays, {"graph": graph, "rule": None})
+        given = Rule(rule, (True, False))
+        yield Sample(arrays, {"graph": graph, "rule": given}, smooth=False)
 
 
 call = operation(
@@ -114,30 +129,93 @@ call = operation(
     multiple=True,
 )
 
+_TRACED = (Value, np.ndarray, np.generic, float)
 
-def _call(
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    rule_of: Callable[[tree.Structure, tree.Structure], Rule] | None = None,
-) -> Any:
-    """Trace `function` and apply it as one `call`."""
-    leaves, structure = tree.flatten(tuple(args))
-    values = [as_value(leaf) for leaf in leaves]
-    result_structure: list[tree.Structure] = []
 
-    def flat(*inputs: Any) -> Sequence[Any]:
-        result = function(*tree.unflatten(structure, inputs), **kwargs)
-        outputs, found = tree.flatten(result)
-        result_structure.append(found)
-        return [as_value(leaf) for leaf in outputs]
+class _Call:
+    """A function with its arguments, taken apart into values and everything else.
 
-    name = getattr(function, "__name__", "function")
-    graph, captured = trace(flat, [v.spec for v in values], name=name)
-    outer = [s if isinstance(s, Value) else s.value for s in captured]
-    rule = rule_of(structure, result_structure[0]) if rule_of else None
-    results = call(*values, *outer, graph=graph, rule=rule)
-    return tree.unflatten(result_structure[0], results)
+    Tensors, arrays and Python floats become inputs of the graph; other leaves (a
+    boolean, an axis, a name) stay what they are.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.function = function
+        self.kwargs = kwargs
+        self.leaves, self.structure = tree.flatten(args)
+        self.places = [i for i, x in enumerate(self.leaves) if isinstance(x, _TRACED)]
+        self.values = [as_value(self.leaves[i]) for i in self.places]
+        self.name = getattr(function, "__name__", "function").strip("<>")
+        self.graph, self.captured = trace(self._flat, self._specs(), name=self.name)
+
+    def _specs(self) -> list[Spec]:
+        return [value.spec for value in self.values]
+
+    def arguments(self, values: Sequence[Any]) -> Any:
+        """The arguments with these values in their places."""
+        leaves = list(self.leaves)
+        for place, value in zip(self.places, values, strict=True):
+            leaves[place] = value
+        return tree.unflatten(self.structure, leaves)
+
+    def _flat(self, *values: Any) -> Sequence[Any]:
+        result = self.function(*self.arguments(values), **self.kwargs)
+        leaves, self.result = tree.flatten(result)
+        return [as_value(leaf) for leaf in leaves]
+
+    def apply(self) -> Any:
+        """Bind the call, differentiated through its graph."""
+        inputs = [*self.values, *map(_outer, self.captured)]
+        return self._bound(inputs, self.graph, None)
+
+    def apply_with(
+        self, backward: Callable[[Sequence[Any], Any], Sequence[Any]]
+    ) -> Any:
+        """Bind the call with `backward(values, cotangent)` as its rule."""
+        present: list[bool] = []
+
+        def flat(*given: Any) -> Sequence[Any]:
+            count = len(self.values)
+            cotangent = tree.unflatten(self.result, given[count:])
+            found = backward(given[:count], cotangent)
+            present[:] = [g is not None for g in found]
+            return [g for g in found if g is not None]
+
+        specs = [*self._specs(), *self.graph.output_specs]
+        graph, captured = trace(flat, specs, name=f"{self.name} backward")
+        outer = [*map(_outer, self.captured), *map(_outer, captured)]
+        forward, rule = self._aligned(graph)
+        rest = (False,) * len(outer)
+        return self._bound(
+            [*self.values, *outer], forward, Rule(rule, (*present, *rest))
+        )
+
+    def _aligned(self, backward: Graph) -> tuple[Graph, Graph]:
+        """Both graphs with the same inputs: arguments, then what either captured."""
+        count = len(self.values)
+        end = count + len(self.graph.outputs)
+        own, cotangents = backward.inputs[:count], backward.inputs[count:end]
+        captured = backward.inputs[end:]
+        unread = [new_value(value.spec) for value in captured]
+        unread_by_rule = [new_value(value.spec) for value in self.graph.inputs[count:]]
+        forward_inputs = (*self.graph.inputs, *unread)
+        rule_inputs = (*own, *unread_by_rule, *captured, *cotangents)
+        forward = Graph(self.name, forward_inputs, self.graph.nodes, self.graph.outputs)
+        rule = Graph(backward.name, rule_inputs, backward.nodes, backward.outputs)
+        return forward, rule
+
+    def _bound(self, inputs: Sequence[Any], graph: Graph, rule: Rule | None) -> Any:
+        return tree.unflatten(self.result, call(*inputs, graph=graph, rule=rule))
+
+
+def _outer(source: Any) -> Any:
+    """The value that a trace captured; of a variable, the one it has now."""
+    return source if isinstance(source, Value) else source.value
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,7 +233,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        return _call(function, args, kwargs)
+        return _Call(function, args, kwargs).apply()
 
     return checkpointed
 
@@ -200,31 +278,34 @@ class custom_vjp:
                 where=name,
                 fix=f"{name}.defvjp(forward, backward)",
             )
-        return _call(self.function, args, {}, self._rule)
+        return self._applied(args, self.forward, self.backward)
 
-    def _rule(self, arguments: tree.Structure, result: tree.Structure) -> Rule:
-        forward, backward = self.forward, self.backward
-        assert forward is not None
-        assert backward is not None
-        count = arguments.leaf_count
+    def _applied(
+        self,
+        args: tuple[Any, ...],
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+    ) -> Any:
+        applied = _Call(self.function, args, {})
 
-        def rule(inputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
-            args = tree.unflatten(arguments, inputs[:count])
-            _, residuals = forward(*args)
-            given = backward(residuals, tree.unflatten(result, cotangents))
-            found = [_matched(a, g) for a, g in zip(args, given, strict=True)]
-            return [g for part in found for g in part] + [None] * (len(inputs) - count)
+        def rule(values: Sequence[Any], cotangent: Any) -> Sequence[Any]:
+            _, residuals = forward(*applied.arguments(values))
+            given = tuple(backward(residuals, cotangent))
+            leaves = tree.leaves_like(given, applied.structure)
+            pairs = [
+                (leaves[place], x)
+                for place, x in zip(applied.places, values, strict=True)
+            ]
+            return [None if g is None else _fitted(g, x) for g, x in pairs]
 
-        return rule
+        return applied.apply_with(rule)
 
 
-def _matched(argument: Any, cotangent: Any) -> list[Any]:
-    """Cotangent leaves of one argument; None for every leaf where there is none."""
-    leaves, _ = tree.flatten(argument)
-    if cotangent is None:
-        return [None] * len(leaves)
-    given, _ = tree.flatten(cotangent)
-    return [
-        zeros_like(leaf) if g is None else as_value(g)
-        for leaf, g in zip(leaves, given, strict=True)
-    ]
+def _fitted(cotangent: Any, value: Value) -> Any:
+    """A cotangent given by a user, checked against the value it belongs to."""
+    g = as_value(cotangent)
+    if g.spec.dtype is not value.spec.dtype:
+        g = cast(g, dtype=value.spec.dtype)
+    if g.spec.shape != value.spec.shape:
+        g = broadcast_to(g, shape=value.spec.shape)
+    return g

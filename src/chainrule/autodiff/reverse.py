@@ -12,8 +12,8 @@ from typing import Any
 
 from chainrule.errors import GradientError
 from chainrule.ir.primitive import check_differentiable
-from chainrule.ir.spec import Shape
-from chainrule.ir.trace import bind, constant
+from chainrule.ir.spec import Shape, Spec
+from chainrule.ir.trace import constant
 from chainrule.ir.value import Node, Value
 from chainrule.ops import add, broadcast_to, reduce_sum, reshape
 
@@ -110,16 +110,12 @@ def _step(node: Node, tape: _Tape, sums: dict[int, Any]) -> None:
     if not any(id(value) in sums for value in reached.values()):
         return
     rule = check_differentiable(node.primitive)
-    outputs = _all_outputs(node, reached)
+    specs = _output_specs(node, reached)
+    outputs = [reached.get(index) for index in range(len(specs))]
     cotangents = [
-        sums.pop(id(reached[i])) if i in reached and id(reached[i]) in sums else None
-        for i in range(len(outputs))
+        zeros(spec) if value is None or id(value) not in sums else sums.pop(id(value))
+        for value, spec in zip(outputs, specs, strict=True)
     ]
-    if node.primitive.multiple:
-        cotangents = [
-            zeros_like(value) if g is None else g
-            for g, value in zip(cotangents, outputs, strict=True)
-        ]
     needed = tape.needed[id(node)]
     results = rule(needed, cotangents, outputs, node.inputs, node.params)
     for value, need, cotangent in zip(node.inputs, needed, results, strict=True):
@@ -127,18 +123,12 @@ def _step(node: Node, tape: _Tape, sums: dict[int, Any]) -> None:
             _accumulate(sums, value, cotangent)
 
 
-def _all_outputs(node: Node, reached: dict[int, Value]) -> Sequence[Value]:
-    """The outputs of `node`; those that were dropped are computed again."""
+def _output_specs(node: Node, reached: dict[int, Value]) -> Sequence[Spec]:
+    """Specs of all outputs of `node`, of those that nobody kept too."""
     if not node.primitive.multiple:
-        return [reached[0]]
-    if node.outputs:
-        return node.outputs
-    count = max(reached) + 1
-    specs = node.primitive.spec(*[v.spec for v in node.inputs], **node.params)
-    if isinstance(specs, tuple) and len(reached) == len(specs) == count:
-        return [reached[i] for i in range(count)]
-    again = bind(node.primitive, *node.inputs, **node.params)
-    return [reached.get(i, value) for i, value in enumerate(again)]
+        return [reached[0].spec]
+    found = node.primitive.spec(*[value.spec for value in node.inputs], **node.params)
+    return found if isinstance(found, tuple) else [found]
 
 
 def _accumulate(sums: dict[int, Any], value: Value, cotangent: Any) -> None:
@@ -169,10 +159,14 @@ def unbroadcast(g: Any, shape: Shape) -> Any:
     return g if g.spec.shape == shape else reshape(g, shape=shape)
 
 
+def zeros(spec: Spec) -> Any:
+    """Zeros of this spec."""
+    return broadcast_to(constant(0, dtype=spec.dtype), shape=spec.shape)
+
+
 def zeros_like(value: Value) -> Any:
     """Zeros with the spec of `value`."""
-    zero = constant(0, dtype=value.spec.dtype)
-    return broadcast_to(zero, shape=value.spec.shape)
+    return zeros(value.spec)
 
 
 def ones_like(value: Value) -> Any:

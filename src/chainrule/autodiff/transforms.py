@@ -12,20 +12,12 @@ from chainrule.autodiff.levels import Level
 from chainrule.autodiff.reverse import ones_like, reverse, zeros_like
 from chainrule.errors import ArgumentError, GradientError, ShapeError
 from chainrule.ir import tree
-from chainrule.ir.dtype import DEFAULT_FLOAT
-from chainrule.ir.trace import constant
+from chainrule.ir.trace import as_value, constant
 from chainrule.ir.value import Value
 from chainrule.ops import reshape
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]
-
-
-def as_value(leaf: Any) -> Any:
-    """A leaf of an argument tree as a value; Python floats become float32."""
-    if isinstance(leaf, Value):
-        return leaf
-    return constant(leaf, dtype=DEFAULT_FLOAT if isinstance(leaf, float) else None)
 
 
 class _Arguments:
@@ -101,7 +93,7 @@ def value_and_grad(
         level = Level()
         tracked = [level.track(leaf) for leaf in arguments.leaves]
         result = arguments.call(function, tracked, kwargs)
-        value, aux = result if has_aux else (result, None)
+        value, aux = _split_aux(result, function) if has_aux else (result, None)
         value = _check_scalar(value, function)
         with level.walking():
             cotangents = reverse([value], [ones_like(value)], tracked)
@@ -116,12 +108,27 @@ def value_and_grad(
     return differentiated
 
 
+def _split_aux(result: Any, function: Function) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise GradientError(
+            "with has_aux=True the function returns (scalar, anything)",
+            where=_name(function),
+            got=type(result).__name__,
+            fix="return loss, predictions",
+        )
+    return result
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__name__", "function")
+
+
 def _release(level: Level, leaf: Any) -> Any:
     return level.release(leaf) if isinstance(leaf, Value) else leaf
 
 
 def _check_scalar(value: Any, function: Function) -> Any:
-    name = getattr(function, "__name__", "function")
+    name = _name(function)
     if not isinstance(value, Value):
         if isinstance(value, (float, np.floating)):
             return as_value(float(value))
@@ -166,7 +173,8 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     """The value of `function` at `primals`, and its pullback.
 
     The pullback maps a cotangent `u` of the result to `u @ J`, a tuple with one
-    cotangent per primal, where `J` is the Jacobian at `primals`.
+    cotangent per primal, where `J` is the Jacobian at `primals`. In `u`, None stands
+    for zeros.
 
     Example:
         >>> import chainrule
@@ -181,13 +189,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     outputs = [as_value(leaf) for leaf in leaves]
 
     def pullback(cotangent: Any) -> Any:
-        given, given_structure = tree.flatten(cotangent)
-        if given_structure != structure:
-            raise ArgumentError(
-                "the cotangent must have the structure of the result",
-                got=given_structure,
-                expected=structure,
-            )
+        given = tree.leaves_like(cotangent, structure)
         values = [_cotangent_for(g, y) for g, y in zip(given, outputs, strict=True)]
         with level.walking():
             found = reverse(outputs, values, tracked)
@@ -198,10 +200,13 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
 
 def _cotangent_for(leaf: Any, output: Value) -> Any:
-    g = leaf if isinstance(leaf, Value) else constant(leaf, like=output)
-    if g.spec.shape != output.spec.shape:
+    """A cotangent, or tangent, checked against its value; None is zeros."""
+    if leaf is None:
+        return zeros_like(output)
+    g = leaf if isinstance(leaf, Value) else constant(np.array(leaf), like=output)
+    if g.spec != output.spec:
         raise ShapeError(
-            "a cotangent must have the shape of its value",
+            "a cotangent or tangent must have the shape and dtype of its value",
             got=g.spec,
             expected=output.spec,
         )
@@ -214,7 +219,7 @@ def jvp(
     """The value of `function` at `primals`, and its derivative along `tangents`.
 
     Computes `J @ t` as the reverse of the reverse: the pullback `u -> u @ J` is linear
-    in u, and its own pullback at t is `J @ t`.
+    in u, and its own pullback at t is `J @ t`. Integer results have zeros as tangents.
 
     Example:
         >>> import chainrule
@@ -224,14 +229,28 @@ def jvp(
     """
     value, pullback = vjp(function, *primals)
     outputs, structure = tree.flatten(value)
-    zeros = tree.unflatten(structure, map(zeros_like, outputs))
-    _, forward = vjp(lambda u: pullback(u), zeros)
+    zeros = [zeros_like(y) for y in outputs]
+    floats = [i for i, y in enumerate(outputs) if y.spec.dtype.is_float]
+
+    def linear(*cotangents: Any) -> Any:
+        filled = _with(zeros, floats, cotangents)
+        return pullback(tree.unflatten(structure, filled))
+
+    _, forward = vjp(linear, *[zeros[i] for i in floats])
     leaves, primal_structure = tree.flatten(tuple(primals))
-    given, _ = tree.flatten(tuple(tangents))
-    like = [as_value(leaf) for leaf in leaves]
-    fitted = [_cotangent_for(t, x) for t, x in zip(given, like, strict=True)]
-    (tangent,) = forward(tree.unflatten(primal_structure, fitted))
-    return value, tangent
+    given = tree.leaves_like(tuple(tangents), primal_structure)
+    pairs = zip(given, map(as_value, leaves), strict=True)
+    fitted = [_cotangent_for(t, x) for t, x in pairs]
+    found = forward(tree.unflatten(primal_structure, fitted))
+    return value, tree.unflatten(structure, _with(zeros, floats, found))
+
+
+def _with(items: Sequence[Any], places: Sequence[int], new: Sequence[Any]) -> list[Any]:
+    """`items` with `new` at `places`."""
+    result = list(items)
+    for place, item in zip(places, new, strict=True):
+        result[place] = item
+    return result
 
 
 def jacobian(function: Function, argnums: Argnums = 0) -> Function:

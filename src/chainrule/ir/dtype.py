@@ -15,7 +15,7 @@ from chainrule.errors import DTypeError
 
 
 class DType:
-    """One data type. Compares equal to its name and to the NumPy type.
+    """One data type. Compares equal to whatever `as_dtype` takes for it.
 
     Example:
         >>> float32 == "float32", float32.bits, float32.is_float
@@ -53,11 +53,11 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if isinstance(other, DType):
+        if other is None or isinstance(other, DType):
             return False
         try:
-            return np.dtype(other) == self.numpy  # type: ignore[call-overload,no-any-return]
-        except TypeError:
+            return as_dtype(other) is self  # type: ignore[arg-type]
+        except DTypeError:
             return False
 
     def __hash__(self) -> int:
@@ -115,7 +115,9 @@ def as_dtype(dtype: DTypeLike) -> DType:
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _PYTHON[dtype]
     try:
-        found = _BY_NUMPY.get(np.dtype(dtype).newbyteorder("="))
+        # for NumPy, None is a name of float64
+        known = None if dtype is None else np.dtype(dtype).newbyteorder("=")
+        found = None if known is None else _BY_NUMPY.get(known)
     except TypeError:
         found = None
     if found is None:

@@ -44,6 +44,8 @@ class Sample:
 
 
 # vjp(needed, cotangents, outputs, inputs, params) -> one cotangent, or None, per input
+# where needed says which inputs' cotangents are asked for, and an output that nobody
+# kept is None
 Vjp = Callable[
     [Sequence[bool], Sequence[Any], Sequence[Any], Sequence[Any], dict[str, Any]],
     Sequence[Any],
@@ -64,9 +66,10 @@ class Primitive:
         vjp: the backward rule, or None where `not_differentiable` says why.
         batch: the batching rule for `vmap`, or None where a trait gives it.
         traits: properties that passes rely on.
-        dtypes: the dtypes its first input may have.
+        dtypes: the dtypes that it computes with; conditions and indices aside.
         samples: makes the inputs that tests use.
         not_differentiable: the reason why there is no gradient.
+        multiple: whether it has several outputs, as a tuple.
     """
 
     name: str

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.ir.dtype import as_dtype
+from chainrule.ir.dtype import DEFAULT_FLOAT, as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.primitive import Primitive
 from chainrule.ir.spec import Spec
@@ -127,6 +127,19 @@ def constant(number: Any, like: Value | None = None, dtype: Any = None) -> Any:
         dtype = like.spec.dtype
     array = np.asarray(number, dtype=None if dtype is None else as_dtype(dtype).numpy)
     return new_value(Spec(array.shape, as_dtype(array.dtype)), array)
+
+
+def as_value(leaf: Any) -> Any:
+    """A leaf of an argument tree as a value.
+
+    The numbers of an array are copied, so that writing to it later changes nothing.
+    Python floats become float32.
+    """
+    if isinstance(leaf, Value):
+        return leaf
+    if isinstance(leaf, np.ndarray):
+        return constant(leaf.copy())
+    return constant(leaf, dtype=DEFAULT_FLOAT if type(leaf) is float else None)
 
 
 def _data(value: Value, primitive: Primitive) -> np.ndarray[Any, Any]:

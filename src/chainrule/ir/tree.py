@@ -34,6 +34,19 @@ class Structure:
             return 1
         return sum(child.leaf_count for child in self.children)
 
+    def __str__(self) -> str:
+        if self.kind is None:
+            return "*"
+        parts = [str(child) for child in self.children]
+        if issubclass(self.kind, dict):
+            pairs = zip(self.keys, parts, strict=True)
+            return "{" + ", ".join(f"{key!r}: {part}" for key, part in pairs) + "}"
+        if self.kind is list:
+            return f"[{', '.join(parts)}]"
+        if self.kind is tuple:
+            return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+        return f"{self.kind.__name__}({', '.join(parts)})"
+
 
 LEAF = Structure(None)
 
@@ -76,7 +89,12 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     """The tree of this structure with these leaves."""
     source = iter(leaves)
-    tree = _build(structure, source)
+    try:
+        tree = _build(structure, source)
+    except StopIteration:
+        raise ArgumentError(
+            "fewer leaves than the structure holds", expected=structure.leaf_count
+        ) from None
     if next(source, source) is not source:
         raise ArgumentError(
             "more leaves than the structure holds", expected=structure.leaf_count
@@ -92,12 +110,42 @@ def _build(structure: Structure, source: Iterator[Any]) -> Any:
         return None
     parts = [_build(child, source) for child in structure.children]
     if issubclass(kind, dict):
-        return kind(zip(structure.keys, parts, strict=True))
+        # not every kind of dict takes pairs: a defaultdict takes its factory
+        built = kind()
+        built.update(zip(structure.keys, parts, strict=True))
+        return built
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return kind(*parts)
     if issubclass(kind, (list, tuple)):
         return kind(parts)
     return kind(**dict(zip(structure.keys, parts, strict=True)))
+
+
+def leaves_like(tree: Any, structure: Structure) -> list[Any]:
+    """The leaves of `tree` in the order of `structure`; dicts are matched by key.
+
+    None may stand for any part; it gives None for each leaf of that part.
+
+    Raises:
+        ArgumentError: when the trees differ in structure.
+
+    Example:
+        >>> _, structure = flatten({"w": 1, "b": [2, 3]})
+        >>> leaves_like({"b": None, "w": 10}, structure)
+        [10, None, None]
+    """
+    if tree is None:
+        return [None] * structure.leaf_count
+    if structure.kind is None:
+        return [tree]
+    keys, parts = _parts(tree) or ((), [])
+    by_key = dict(zip(keys, parts, strict=True))
+    if len(keys) != len(structure.keys) or by_key.keys() != set(structure.keys):
+        raise ArgumentError(
+            "trees differ in structure", got=flatten(tree)[1], expected=structure
+        )
+    pairs = zip(structure.keys, structure.children, strict=True)
+    return [leaf for key, child in pairs for leaf in leaves_like(by_key[key], child)]
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
@@ -108,14 +156,7 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
         {'w': 11}
     """
     leaves, structure = flatten(tree)
-    columns = [leaves]
-    for other in rest:
-        other_leaves, other_structure = flatten(other)
-        if other_structure != structure:
-            raise ArgumentError(
-                "trees differ in structure", got=other_structure, expected=structure
-            )
-        columns.append(other_leaves)
+    columns = [leaves, *(leaves_like(other, structure) for other in rest)]
     return unflatten(structure, map(function, *columns))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from chainrule.ir.dtype import FLOATS, SIGNED, UNSIGNED, DType, float32, int64
 from chainrule.ir.primitive import Sample, Trait
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ops.define import Array, check_dtype, operation
-from chainrule.ops.movement import broadcast_to
 
 NUMBERS = (*SIGNED, *UNSIGNED, *FLOATS)
 
@@ -38,12 +36,6 @@ def _iota_samples() -> Iterable[Sample]:
         yield Sample((), {"shape": shape, "axis": axis, "dtype": dtype}, smooth=False)
 
 
-def _iota_batch(
-    size: int, batched: Sequence[bool], inputs: Sequence[Any], params: dict[str, Any]
-) -> list[Any]:
-    return [broadcast_to(iota(**params), shape=(size, *params["shape"]))]
-
-
 iota = operation(
     "iota",
     spec=_iota_spec,
@@ -51,6 +43,5 @@ iota = operation(
     not_differentiable="it has no input",
     dtypes=NUMBERS,
     samples=_iota_samples,
-    batch=_iota_batch,
     traits=[Trait.CREATION],
 )

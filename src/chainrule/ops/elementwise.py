@@ -24,7 +24,7 @@ from chainrule.ops.define import (
     real_pairs,
     reals,
 )
-from chainrule.ops.logic import equal, less, where
+from chainrule.ops.logic import equal, less, less_equal, logical_and, where
 
 INTEGERS = (*SIGNED, *UNSIGNED)
 NUMBERS = (*INTEGERS, *FLOATS)
@@ -150,15 +150,16 @@ def _power(a: Array, b: Array) -> Any:
 
 
 def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
-    # b * a**(b-1), and 0 where b = 0 even if a = 0, where a**-1 is infinite
-    slope = multiply(b, power(a, where(equal(b, 0.0), 1.0, subtract(b, 1.0))))
-    return multiply(g, slope)
+    # b * a**(b-1), and 0 where a = b = 0, where a**-1 is infinite
+    origin = logical_and(equal(a, 0.0), equal(b, 0.0))
+    return multiply(g, multiply(b, power(a, where(origin, 1.0, subtract(b, 1.0)))))
 
 
 def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
-    # y * log(a), and 0 where a = 0: the limit for a positive exponent
-    positive = less(0.0, a)
-    return where(positive, multiply(g, multiply(y, log(where(positive, a, 1.0)))), 0.0)
+    # y * log(a), and 0 where a = 0 <= b: the limit for a positive exponent. Of a
+    # negative number no power but a whole one exists: not-a-number, by the logarithm
+    at_zero = logical_and(equal(a, 0.0), less_equal(0.0, b))
+    return multiply(g, multiply(y, log(where(at_zero, 1.0, a))))
 
 
 power = _binary(
@@ -193,9 +194,10 @@ minimum = _binary(
 
 
 def _share(g: Any, winner: Any, loser: Any) -> Any:
-    # all of g where the winner is larger, half of it in a tie
-    tie = where(equal(winner, loser), multiply(g, 0.5), 0.0)
-    return where(less(loser, winner), g, tie)
+    # nothing for the loser, half in a tie; all for both where one is not a number, so
+    # that the fault shows in the gradient too
+    shared = where(equal(winner, loser), multiply(g, 0.5), g)
+    return where(less(winner, loser), 0.0, shared)
 
 
 # ---- exponentials and logarithms -----------------------------------------------------

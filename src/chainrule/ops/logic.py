@@ -148,7 +148,7 @@ where: Operation = operation(
         lambda g, y, condition, a, b: where(condition, g, 0.0),
         lambda g, y, condition, a, b: where(condition, 0.0, g),
     ),
-    dtypes=_ONLY_BOOL,
+    dtypes=ALL,
     samples=_where_samples,
     traits=[Trait.ELEMENTWISE],
     doc="`a` where the condition holds, else `b`.",

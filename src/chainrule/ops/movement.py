@@ -262,8 +262,7 @@ def _pad_batch(
         # one fill per example: pad with zeros, then choose the fill outside of x
         rank = x.spec.ndim if not batched[0] else x.spec.ndim - 1
         fills = reshape(fill, shape=(size,) + (1,) * rank)
-        inside = constant(np.ones(x.spec.shape[batched[0] :], np.bool_))
-        mask = pad(inside, constant(False), **params)
+        mask = _inside(x.spec.shape[batched[0] :], params)
         x = x if batched[0] else broadcast_to(x, shape=(size, *x.spec.shape))
         return [
             where(mask, _pad_batch(size, (True, False), (x, 0.0), params)[0], fills)
@@ -296,8 +295,12 @@ pad = operation(
 
 def _outside_sum(g: Any, x: Any, widths: dict[str, Shape]) -> Any:
     """The sum of the cotangent over the padding."""
-    inside = constant(np.ones(x.spec.shape, np.bool_))
-    return where(pad(inside, constant(False), **widths), 0.0, g)
+    return where(_inside(x.spec.shape, widths), 0.0, g)
+
+
+def _inside(shape: Shape, widths: dict[str, Shape]) -> Any:
+    """Whether an element of the padded array comes from the array of this shape."""
+    return pad(broadcast_to(constant(True), shape=shape), constant(False), **widths)
 
 
 # ---- flip ----------------------------------------------------------------------------
