@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError
-from chainrule.ir.dtype import ALL, FLOATS, SIGNED, UNSIGNED, DType, as_dtype, bool_
+from chainrule.ir.dtype import (
+    ALL,
+    FLOATS,
+    SIGNED,
+    UNSIGNED,
+    DType,
+    as_dtype,
+    bool_,
+    float32,
+    float64,
+)
 from chainrule.ir.primitive import Sample, Trait, per_input
 from chainrule.ir.spec import Spec, broadcast_shapes
 from chainrule.ops.define import (
@@ -176,8 +186,9 @@ def convert(x: Array, dtype: DType) -> Array:
 
 def _cast_samples() -> Iterable[Sample]:
     random = np.random.default_rng(4)
-    for name in ("float32", "float64"):
-        yield Sample((random.normal(size=(3, 5)),), {"dtype": as_dtype(name)})
+    for shape in ((3, 5), (), (0, 4)):
+        yield Sample((random.normal(size=shape),), {"dtype": float64})
+    yield Sample((random.normal(size=(3, 5)),), {"dtype": float32}, smooth=False)
     for name in ("bool", "int8", "uint8", "int32", "int64", "uint64"):
         values = random.uniform(0, 100, (2, 17))
         yield Sample((values,), {"dtype": as_dtype(name)}, smooth=False)
@@ -211,10 +222,17 @@ def _bitcast_spec(x: Spec, dtype: DType) -> Spec:
 
 def _bitcast_samples() -> Iterable[Sample]:
     words = np.random.default_rng(5).integers(0, 2**62, (3, 5))
-    yield Sample((words,), {"dtype": as_dtype("uint64")}, smooth=False)
-    yield Sample((words.view(np.float64),), {"dtype": as_dtype("int64")}, smooth=False)
-    halves = words.astype(np.uint32) & np.uint32(0x3FFFFFFF)
-    yield Sample((halves,), {"dtype": as_dtype("float32")}, smooth=False)
+    pairs = [
+        ("int64", "uint64"),
+        ("float64", "int64"),
+        ("uint32", "float32"),
+        ("int16", "uint16"),
+        ("uint8", "int8"),
+    ]
+    for source, target in pairs:
+        parts = words.astype(f"u{as_dtype(source).itemsize}").view(source)
+        yield Sample((parts,), {"dtype": as_dtype(target)}, smooth=False)
+        yield Sample((parts[:0],), {"dtype": as_dtype(target)}, smooth=False)
 
 
 bitcast = operation(

@@ -286,6 +286,7 @@ pad = operation(
             _sample((5,), low=(2,), high=(1,), interior=(2,)),
             _sample((), low=(), high=(), interior=()),
             _sample((0, 2), low=(1, 0), high=(1, 0), interior=(3, 1)),
+            _sample((0, 2), low=(0, 1), high=(0, 0), interior=(2, 0)),
         )
     ],
     batch=_pad_batch,
@@ -381,7 +382,12 @@ def _concatenate_batch(
 
 def _concatenate_samples() -> Iterable[Sample]:
     random = np.random.default_rng(10)
-    cases = [(((2, 3), (2, 4)), 1), (((1,), (5,), (0,)), 0), (((3, 1, 2),) * 2, 1)]
+    cases = [
+        (((2, 3), (2, 4)), 1),
+        (((1,), (5,), (0,)), 0),
+        (((3, 1, 2),) * 2, 1),
+        (((0, 2), (0, 3)), 1),
+    ]
     for shapes, axis in cases:
         yield Sample(tuple(random.normal(size=s) for s in shapes), {"axis": axis})
 

@@ -92,6 +92,7 @@ def _reduction(
     result: DType | None = None,
     needs_elements: bool = False,
     not_differentiable: str = "",
+    doc: str = "",
 ) -> Operation:
     vjp: Vjp | None = per_input(rule) if rule else None
 
@@ -113,6 +114,7 @@ def _reduction(
         samples=_samples(dtypes == (bool_,), needs_elements),
         batch=batch,
         traits=[Trait.REDUCTION],
+        doc=doc,
     )
     return defined
 
@@ -194,6 +196,7 @@ reduce_prod = _reduction("prod", _product, dtypes=NUMBERS, rule=_product_rule)
 reduce_max = _reduction(
     "max",
     lambda x, axes: np.max(x, axis=axes),
+    doc="The largest element over `axes`; not-a-number wins.",
     dtypes=NUMBERS,
     rule=_extreme_rule,
     needs_elements=True,
@@ -201,6 +204,7 @@ reduce_max = _reduction(
 reduce_min = _reduction(
     "min",
     lambda x, axes: np.min(x, axis=axes),
+    doc="The smallest element over `axes`; not-a-number wins.",
     dtypes=NUMBERS,
     rule=_extreme_rule,
     needs_elements=True,
@@ -209,12 +213,14 @@ _TRUTH = "its result is a truth value"
 reduce_any = _reduction(
     "any",
     lambda x, axes: np.any(x, axis=axes),
+    doc="Whether some element over `axes` is true.",
     dtypes=(bool_,),
     not_differentiable=_TRUTH,
 )
 reduce_all = _reduction(
     "all",
     lambda x, axes: np.all(x, axis=axes),
+    doc="Whether every element over `axes` is true.",
     dtypes=(bool_,),
     not_differentiable=_TRUTH,
 )

@@ -1,0 +1,50 @@
+"""The one table of tolerances, by dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two numbers may be apart: `absolute + relative * |expected|`."""
+
+    relative: float
+    absolute: float
+
+
+EXACT = Tolerance(0.0, 0.0)
+# the same formula, evaluated in another order
+ROUNDING = {"float32": Tolerance(2e-5, 2e-6), "float64": Tolerance(1e-11, 1e-12)}
+# another implementation of the same functions
+PARITY = {"float32": Tolerance(2e-4, 2e-5), "float64": Tolerance(1e-9, 1e-10)}
+# central differences in float64, relative to the size of what is compared
+DIFFERENCES = {"float64": Tolerance(2e-6, 2e-8)}
+
+Table = dict[str, Tolerance]
+
+
+def tolerance_of(dtype: object, table: Table | None = None) -> Tolerance:
+    """The tolerance for `dtype`; integers and booleans are compared exactly."""
+    return (ROUNDING if table is None else table).get(str(np.dtype(dtype)), EXACT)  # type: ignore[call-overload]
+
+
+def assert_close(
+    actual: Any, expected: Any, table: Table | None = None, where: str = ""
+) -> None:
+    """Shapes and dtypes equal, numbers equal within the tolerance of the dtype."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, (where, actual.shape, expected.shape)
+    assert actual.dtype == expected.dtype, (where, actual.dtype, expected.dtype)
+    allowed = tolerance_of(expected.dtype, table)
+    np.testing.assert_allclose(
+        actual,
+        expected,
+        rtol=allowed.relative,
+        atol=allowed.absolute,
+        equal_nan=True,
+        err_msg=where,
+    )
