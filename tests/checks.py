@@ -174,7 +174,9 @@ def check_gradient(
     check_gradients(function, arrays, order, seed, primitive.name)
 
 
-def float_function(primitive: Primitive, sample: Sample) -> tuple[Function, list[Array]]:
+def float_function(
+    primitive: Primitive, sample: Sample
+) -> tuple[Function, list[Array]]:
     """The primitive as a function of its floating-point inputs, and these inputs."""
     apply = function_of(primitive, sample.params)
     fixed = [None if a.dtype.kind == "f" else constant(a) for a in sample.arrays]
@@ -259,7 +261,9 @@ def check_pullback(
 
 def stacked(array: Array, size: int) -> Array:
     """`size` examples like `array`: its elements in other places."""
-    examples = [np.roll(array.reshape(-1), 2 * i).reshape(array.shape) for i in range(size)]
+    examples = [
+        np.roll(array.reshape(-1), 2 * i).reshape(array.shape) for i in range(size)
+    ]
     return np.stack(examples) if size else np.zeros((0, *array.shape), array.dtype)
 
 
@@ -271,7 +275,9 @@ def check_batching(
     where: str,
 ) -> None:
     """`vmap` of a function against a loop over the examples."""
-    batches = [stacked(a, size) if b else a for a, b in zip(arrays, batched, strict=True)]
+    batches = [
+        stacked(a, size) if b else a for a, b in zip(arrays, batched, strict=True)
+    ]
     axes = tuple(0 if b else None for b in batched)
     mapped = vmap(function, in_axes=axes)
     actual = run_eagerly(mapped, batches)
@@ -281,7 +287,8 @@ def check_batching(
     else:
         rows = [
             run_eagerly(
-                function, [x[i] if b else x for x, b in zip(batches, batched, strict=True)]
+                function,
+                [x[i] if b else x for x, b in zip(batches, batched, strict=True)],
             )
             for i in range(size)
         ]
@@ -295,5 +302,3 @@ def combinations(count: int) -> Iterator[tuple[bool, ...]]:
     for chosen in itertools.product((True, False), repeat=count):
         if any(chosen):
             yield chosen
-
-

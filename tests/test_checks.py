@@ -85,7 +85,8 @@ def test_second_order_gradient_wrong(planted: Planter) -> None:
 
 def test_second_order_gradient_wrong_by_a_thousandth(planted: Planter) -> None:
     slope = planted(
-        reference=np.cos, vjp=per_input(lambda g, y, x: multiply(g, -1.001 * np.sin(x.data)))
+        reference=np.cos,
+        vjp=per_input(lambda g, y, x: multiply(g, -1.001 * np.sin(x.data))),
     )
     rule = per_input(lambda g, y, x: multiply(g, function_of(slope, {})(x)[0]))
     with pytest.raises(AssertionError, match="order 2"):
@@ -103,7 +104,9 @@ def test_spec_wrong(planted: Planter, spec: Callable[[Spec], Spec]) -> None:
 
 
 def _batch_of(operation: Callable[..., Any]) -> Any:
-    def batch(size: int, batched: Sequence[bool], inputs: Any, params: Any) -> list[Any]:
+    def batch(
+        size: int, batched: Sequence[bool], inputs: Any, params: Any
+    ) -> list[Any]:
         return [operation(inputs[0])]
 
     return batch

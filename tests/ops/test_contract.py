@@ -101,7 +101,9 @@ def test_gradient_of_a_batch_agrees_with_differences(name: str) -> None:
         function, arrays = float_function(primitive, sample)
         for batched in combinations(len(arrays)):
             axes = tuple(0 if b else None for b in batched)
-            batches = [stacked(a, 2) if b else a for a, b in zip(arrays, batched, strict=True)]
+            batches = [
+                stacked(a, 2) if b else a for a, b in zip(arrays, batched, strict=True)
+            ]
             check_gradients(vmap(function, in_axes=axes), batches, order=1, where=name)
 
 
@@ -147,7 +149,9 @@ def test_every_operation_is_exported_and_documented() -> None:
     assert set(operations) == set(PRIMITIVES) - {"call"}
     undocumented = [name for name, op in operations.items() if len(op.__doc__) < 10]
     assert undocumented == []
-    assert set(ops.__all__) >= {n for n, v in vars(ops).items() if v in operations.values()}
+    assert set(ops.__all__) >= {
+        n for n, v in vars(ops).items() if v in operations.values()
+    }
 
 
 def test_commutative_operations_commute() -> None:

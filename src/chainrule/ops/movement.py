@@ -28,7 +28,7 @@ def _sample(of: Sequence[int], /, **params: Any) -> Sample:
 
 
 def _reshape_spec(x: Spec, shape: Shape) -> Spec:
-    if math.prod(shape) != x.size:
+    if math.prod(shape) != x.size or min(shape, default=0) < 0:
         raise ShapeError(
             "reshape keeps the number of elements",
             where="reshape",
@@ -156,7 +156,18 @@ def _slice_lengths(start: Shape, stop: Shape, step: Shape) -> Shape:
     return tuple(len(range(first, last, each)) for first, last, each in bounds)
 
 
+def _check_ranks(name: str, x: Spec, *params: Shape) -> None:
+    if any(len(param) != x.ndim for param in params):
+        raise ShapeError(
+            "parameters must have one entry for every axis",
+            where=name,
+            got=", ".join(map(str, params)),
+            expected=f"{x.ndim} entries each, for {x}",
+        )
+
+
 def _slice_spec(x: Spec, start: Shape, stop: Shape, step: Shape) -> Spec:
+    _check_ranks("slice", x, start, stop, step)
     inside = all(
         0 <= first <= last <= n and each > 0
         for first, last, each, n in zip(start, stop, step, x.shape, strict=True)
@@ -214,6 +225,7 @@ slice_ = operation(
 
 def _pad_spec(x: Spec, fill: Spec, low: Shape, high: Shape, interior: Shape) -> Spec:
     dtype = same_dtype("pad", (x, fill))
+    _check_ranks("pad", x, low, high, interior)
     if fill.shape != () or min((*low, *high, *interior), default=0) < 0:
         raise ShapeError(
             "padding must be non-negative and its fill a 0-d value",
