@@ -1,0 +1,123 @@
+"""The building block of all heavy work: products of matrices, summed over batches.
+
+One module per element type holds every function; it is compiled once per machine, and
+kernels of all shapes call into it. After Georganas et al., "High-Performance Deep
+Learning via a Single Building Block" (arXiv 1906.06440), a product may sum over a batch
+of operands, so that convolutions and long sums stay in registers.
+
+Pointers are to elements, strides are counted in elements, integers are i64. SIZES
+stands for `rows, columns, k, batches, a_batch, b_batch`.
+
+- `gemm_nn(a, a_row, a_k, b, b_k, c, c_row, SIZES)`, B contiguous along columns:
+  C[i, j] = sum over r, q of A[r a_batch + i a_row + q a_k] B[r b_batch + q b_k + j].
+- `gemm_nt_packed(a, a_row, a_k, b, b_column, c, c_row, SIZES)`, B contiguous along k:
+  the same sum of A[r a_batch + i a_row + q a_k] B[r b_batch + j b_column + q].
+- `gemm_nt(a, a_row, b, b_column, c, c_row, SIZES)`, A and B contiguous along k:
+  the same sum of A[r a_batch + i a_row + q] B[r b_batch + j b_column + q], as dot
+  products, which are faster for few rows.
+- `transpose(source, source_row, target, target_row, rows, columns)`:
+  target[j target_row + i] = source[i source_row + j].
+
+C is contiguous along columns and is overwritten. Nothing outside the named elements is
+read or written. The order in which an element of C is summed depends on k and batches
+only: the bits are the same however rows and columns are shared out. `gemm_nn` and
+`gemm_nt_packed` give the same bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chainrule.compiler.engine import Target, compile_module, host_target, load_object
+from chainrule.compiler.kernels.gemm_dot import emit_dot_products
+from chainrule.compiler.kernels.gemm_driver import emit_drivers
+from chainrule.compiler.kernels.gemm_panel import emit_panels
+from chainrule.compiler.kernels.register_tile import RegisterTile
+from chainrule.compiler.kernels.transpose import emit_transpose
+from chainrule.compiler.llvm_types import IRType, ir
+from chainrule.errors import DTypeError
+
+_ELEMENTS = {"float32": "float", "float64": "double"}
+# What each function takes: pointers and integers.
+_ARGUMENTS = {
+    "gemm_nn": "piipipiiiiiii",
+    "gemm_nt_packed": "piipipiiiiiii",
+    "gemm_nt": "pipipiiiiiii",
+    "transpose": "pipiii",
+}
+FUNCTIONS = tuple(_ARGUMENTS)
+
+
+def function_type(name: str) -> IRType:
+    """The type of an exported function, to call it through a pointer.
+
+    Example:
+        >>> print(function_type("transpose"))
+        void (ptr, i64, ptr, i64, i64, i64)
+    """
+    kinds = {"p": ir.PointerType(), "i": ir.IntType(64)}
+    return ir.FunctionType(ir.VoidType(), [kinds[k] for k in _ARGUMENTS[name]])
+
+
+def module_text(dtype: str, target: Target) -> str:
+    """The LLVM assembly of the module for one element type and machine.
+
+    Raises:
+        DTypeError: products of such elements are not made here.
+    """
+    if dtype not in _ELEMENTS:
+        raise DTypeError(
+            "no matrix products of this type",
+            where="GemmLibrary",
+            got=dtype,
+            expected=" or ".join(_ELEMENTS),
+        )
+    # Among 512-bit machines masks are registers of their own.
+    tile = RegisterTile.of(
+        _ELEMENTS[dtype],
+        vector_bits=8 * target.vector_bytes,
+        registers=target.vector_registers,
+        masks=target.vector_bytes >= 64,
+    )
+    width = f'"prefer-vector-width"="{8 * target.vector_bytes}"'
+    parts = [
+        tile.declarations(),
+        *emit_panels(tile),
+        *emit_drivers(tile),
+        emit_dot_products(tile),
+        *emit_transpose(tile),
+        f"attributes #0 = {{ nounwind {width} }}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+class GemmLibrary:
+    """The compiled module of one element type, loaded into this process.
+
+    Args:
+        dtype: `"float32"` or `"float64"`.
+
+    Raises:
+        DTypeError: another dtype.
+
+    Example:
+        >>> library = gemm_library("float32")
+        >>> library.address("gemm_nn") > 0
+        True
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+        text = module_text(dtype, host_target())
+        self._object = load_object(compile_module(text, passes=False))
+        self._addresses = {name: self._object.address(name) for name in FUNCTIONS}
+
+    def address(self, name: str) -> int:
+        """Where one of `FUNCTIONS` lies; it stays there as long as this object."""
+        return self._addresses[name]
+
+
+@cache
+def gemm_library(dtype: str) -> GemmLibrary:
+    """The library of an element type, compiled or read from the cache at first use."""
+    return GemmLibrary(dtype)

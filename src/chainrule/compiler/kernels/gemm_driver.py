@@ -1,0 +1,280 @@
+"""Cutting a matrix product into panels and slabs of k, with or without packing.
+
+A driver goes over the columns of C panel by panel, and for each over the batches and
+over k in slabs. Where packing pays, the slab of B is first copied side by side into a
+buffer on the stack: a B with long rows would else fall on few sets of the caches and on
+many pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.compiler.kernels.assembly import Assembly
+from chainrule.compiler.kernels.gemm_panel import DEPTH
+from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
+
+_ARGUMENTS = (
+    "ptr %a, i64 %a_row, i64 %a_k, ptr {b}, i64 {b_step}, ptr {c}, i64 %c_row, "
+    "i64 %rows, i64 {columns}, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch"
+)
+_DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
+# Fewer rows than this use a slab of B too few times to repay its copy.
+PACKING_ROWS = 24
+# Bytes in a row of B from which on its copy is worth while.
+PACKING_STRIDE = 1024
+
+
+def _forward(b: str, c: str, columns: str) -> str:
+    return _ARGUMENTS.format(b=b, b_step="%b_step", c=c, columns=columns)
+
+
+@dataclass
+class Driver:
+    """Emits the function that cuts a product, in one of three modes.
+
+    Attributes:
+        tile: the machine's register tile.
+        mode: `direct` reads B where it is; `copied` packs slabs of it; `transposed`
+            packs slabs of a B that is contiguous along k.
+        code: the function under construction.
+        buffer: the address of the packed slab.
+    """
+
+    tile: RegisterTile
+    mode: str
+    code: Assembly
+    buffer: str = ""
+
+    def emit(self) -> str:
+        """The text of the function `gemm_<mode>`."""
+        code, tile = self.code, self.tile
+        if self.mode != "direct":
+            room = (DEPTH + tile.lanes) * tile.vectors * tile.lanes
+            self.buffer = code.value(f"alloca [{room} x {tile.element}], align 64")
+        last = code.add("%columns", tile.lanes - 1)
+        vectors = code.value(f"udiv i64 {last}, {tile.lanes}")
+        self.together = self.batches_together()
+        with code.loop(vectors) as loop:
+            width = self.width(code.subtract(vectors, loop.index))
+            self.slabs(code.multiply(loop.index, tile.lanes), width)
+            loop.step = width
+        code.do("ret void")
+        return code.text()
+
+    def batches_together(self) -> str:
+        """How many batches make a slab: all, where that is not too deep."""
+        code = self.code
+        depth = code.multiply("%k", "%batches")
+        before, divides, after = code.block, code.fresh("divide"), code.fresh("after")
+        code.branch(code.compare("sgt", depth, DEPTH), divides, after)
+        code.start(divides)
+        quotient = code.value(f"udiv i64 {DEPTH}, %k")
+        some = code.compare("sgt", quotient, 0)
+        count = code.value(f"select i1 {some}, i64 {quotient}, i64 1")
+        code.go(after)
+        code.start(after)
+        return code.value(f"phi i64 [ %batches, %{before} ], [ {count}, %{divides} ]")
+
+    def width(self, left: str) -> str:
+        """Vectors in the next panel: full ones, and two equal ones to end with."""
+        code, full = self.code, self.tile.vectors
+        half = code.value(f"lshr i64 {code.add(left, 1)}, 1")
+        fits = code.compare("sle", left, full)
+        ending = code.value(f"select i1 {fits}, i64 {left}, i64 {half}")
+        many = code.compare("sge", left, 2 * full)
+        return code.value(f"select i1 {many}, i64 {full}, i64 {ending}")
+
+    def slabs(self, column: str, width: str) -> None:
+        """One panel: all batches and all of k, slab by slab."""
+        code, element = self.code, self.tile.element
+        left = code.subtract("%columns", column)
+        full = code.multiply(code.subtract(width, 1), self.tile.lanes)
+        tail = code.smaller(code.subtract(left, full), self.tile.lanes)
+        stride = "%b_step" if self.mode == "transposed" else "1"
+        b = code.at(element, "%b", code.multiply(column, stride))
+        c = code.at(element, "%c", column)
+        with (
+            code.loop("%batches", step=self.together) as batch,
+            code.loop("%k", step=DEPTH) as depth,
+        ):
+            count = code.smaller(code.subtract("%batches", batch.index), self.together)
+            k = code.smaller(code.subtract("%k", depth.index), DEPTH)
+            b_here = code.at(element, b, code.multiply(batch.index, "%b_batch"))
+            stride = "1" if self.mode == "transposed" else "%b_step"
+            b_here = code.at(element, b_here, code.multiply(depth.index, stride))
+            packed = self.packed(b_here, (width, tail, k, count))
+            a_here = code.at(element, "%a", code.multiply(batch.index, "%a_batch"))
+            a_here = code.at(element, a_here, code.multiply(depth.index, "%a_k"))
+            started = code.value(f"or i64 {batch.index}, {depth.index}")
+            accumulate = code.compare("ne", started, 0)
+            self.call_panel(
+                width,
+                f"ptr {a_here}, i64 %a_row, i64 %a_k, {packed[0]}, ptr {c}, "
+                f"i64 %c_row, i64 %rows, i64 {k}, i64 {count}, i64 %a_batch, "
+                f"{packed[1]}, i64 {tail}, i1 {accumulate}",
+            )
+
+    def packed(self, b: str, sizes: tuple[str, str, str, str]) -> tuple[str, str]:
+        """Pack a slab; the panel's arguments for where B is and for its batches."""
+        if self.mode == "direct":
+            return f"ptr {b}, i64 %b_step", "i64 %b_batch"
+        code = self.code
+        width, tail, k, count = sizes
+        row = code.multiply(width, self.tile.lanes)
+        size = code.multiply(row, k)
+        with code.loop(count) as batch:
+            source = code.at(
+                self.tile.element, b, code.multiply(batch.index, "%b_batch")
+            )
+            target = code.at(
+                self.tile.element, self.buffer, code.multiply(batch.index, size)
+            )
+            columns = code.add(code.subtract(row, self.tile.lanes), tail)
+            if self.mode == "copied":
+                code.do(
+                    f"call void @copy(ptr {source}, i64 %b_step, ptr {target}, "
+                    f"i64 {row}, i64 {k}, i64 {columns})"
+                )
+            else:
+                code.do(
+                    f"call void @transpose(ptr {source}, i64 %b_step, ptr {target}, "
+                    f"i64 {row}, i64 {columns}, i64 {k})"
+                )
+        return f"ptr {self.buffer}, i64 {row}", f"i64 {size}"
+
+    def call_panel(self, width: str, arguments: str) -> None:
+        """Call the function of panels of this width."""
+        code = self.code
+        widths = range(1, self.tile.vectors + 1)
+        labels = {number: code.fresh("width") for number in widths}
+        arms = " ".join(f"i64 {n}, label %{name}" for n, name in labels.items())
+        after = code.fresh("after")
+        code.do(f"switch i64 {width}, label %{after} [{arms}]")
+        for number, name in labels.items():
+            code.start(name)
+            code.do(f"call void @panel_{number}({arguments})")
+            code.go(after)
+        code.start(after)
+
+
+def _copy(tile: RegisterTile) -> str:
+    """Rows of a slab of B, side by side; a short last vector is filled with zeros."""
+    code = Assembly(
+        "define internal void @copy(ptr %source, i64 %source_row, ptr %target, "
+        "i64 %target_row, i64 %rows, i64 %columns) #0"
+    )
+    with code.loop("%rows") as row:
+        source = code.at(
+            tile.element, "%source", code.multiply(row.index, "%source_row")
+        )
+        target = code.at(
+            tile.element, "%target", code.multiply(row.index, "%target_row")
+        )
+        with code.loop("%columns", step=tile.lanes) as column:
+            here = code.at(tile.element, source, column.index)
+            there = code.at(tile.element, target, column.index)
+            left = code.subtract("%columns", column.index)
+            if tile.masks:
+                mask = lanes_below(code, left, tile.lanes)
+                tile.store(code, tile.masked_load(code, here, mask), there)
+            else:
+                _copy_vector(code, tile, left, (here, there))
+    code.do("ret void")
+    return code.text()
+
+
+def _copy_vector(
+    code: Assembly, tile: RegisterTile, left: str, places: tuple[str, str]
+) -> None:
+    """A whole vector, or what is left of a row."""
+    here, there = places
+    plain, masked, after = (code.fresh(x) for x in ("plain", "masked", "after"))
+    code.branch(code.compare("sge", left, tile.lanes), plain, masked)
+    code.start(plain)
+    tile.store(code, tile.load(code, here), there)
+    code.go(after)
+    code.start(masked)
+    mask = lanes_below(code, left, tile.lanes)
+    tile.store(code, tile.masked_load(code, here, mask), there)
+    code.go(after)
+    code.start(after)
+
+
+def _zeros(tile: RegisterTile) -> str:
+    """The empty sum. Written out: `memset` would be a symbol to link."""
+    code = Assembly(
+        "define internal void @zeros(ptr %c, i64 %c_row, i64 %rows, i64 %columns) #0"
+    )
+    with code.loop("%rows") as row:
+        line = code.at(tile.element, "%c", code.multiply(row.index, "%c_row"))
+        with code.loop("%columns", step=tile.lanes) as column:
+            left = code.subtract("%columns", column.index)
+            mask = lanes_below(code, left, tile.lanes)
+            target = code.at(tile.element, line, column.index)
+            tile.masked_store(code, "zeroinitializer", target, mask)
+    code.do("ret void")
+    return code.text()
+
+
+def begin(code: Assembly) -> None:
+    """Return where C has no elements; write zeros where there is nothing to sum."""
+    for name in ("%rows", "%columns"):
+        with code.when(code.compare("sle", name, 0), leave=True):
+            pass
+    depth = code.multiply("%k", "%batches")
+    with code.when(code.compare("sle", depth, 0), leave=True):
+        code.do("call void @zeros(ptr %c, i64 %c_row, i64 %rows, i64 %columns)")
+
+
+def _product(tile: RegisterTile) -> str:
+    """`gemm_nn`: choose whether to pack."""
+    code = Assembly(f"define void @gemm_nn({_DRIVER.replace('b_step', 'b_k')}) #0")
+    arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_k")
+    begin(code)
+    rows = code.compare("sge", "%rows", PACKING_ROWS)
+    stride = code.compare("sge", "%b_k", PACKING_STRIDE // tile.size)
+    pays = code.value(f"and i1 {rows}, {stride}")
+    with code.when(pays, leave=True):
+        code.do(f"call void @gemm_copied({arguments})")
+    if tile.masks:
+        code.do(f"call void @gemm_direct({arguments})")
+    else:
+        _split(code, tile)
+    code.do("ret void")
+    return code.text()
+
+
+def _split(code: Assembly, tile: RegisterTile) -> None:
+    """Whole vectors of columns where they are, and a packed tail."""
+    rest = code.value(f"urem i64 %columns, {tile.lanes}")
+    whole = code.subtract("%columns", rest)
+    with code.when(code.compare("sgt", whole, 0)):
+        arguments = _forward("%b", "%c", whole).replace("b_step", "b_k")
+        code.do(f"call void @gemm_direct({arguments})")
+    with code.when(code.compare("sgt", rest, 0)):
+        b, c = (code.at(tile.element, name, whole) for name in ("%b", "%c"))
+        arguments = _forward(b, c, rest).replace("b_step", "b_k")
+        code.do(f"call void @gemm_copied({arguments})")
+
+
+def _product_packed() -> str:
+    """`gemm_nt_packed`: B is contiguous along k and is packed."""
+    names = _DRIVER.replace("b_step", "b_column")
+    code = Assembly(f"define void @gemm_nt_packed({names}) #0")
+    begin(code)
+    arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_column")
+    code.do(f"call void @gemm_transposed({arguments})")
+    code.do("ret void")
+    return code.text()
+
+
+def emit_drivers(tile: RegisterTile) -> list[str]:
+    """The exported products over panels, and what they call."""
+    drivers = [
+        Driver(tile, mode, Assembly(f"define internal void @gemm_{mode}({_DRIVER}) #0"))
+        for mode in ("direct", "copied", "transposed")
+    ]
+    texts = [driver.emit() for driver in drivers]
+    helpers = [_copy(tile), _zeros(tile)]
+    return [*texts, *helpers, _product(tile), _product_packed()]

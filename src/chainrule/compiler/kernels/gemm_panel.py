@@ -1,0 +1,184 @@
+"""Matrix products with B contiguous along columns: tiles of C in registers.
+
+A panel is a few vectors of columns of C. Its function walks down the rows in full tiles
+and ends with one tile of what rows are left. Every element of C is one chain of
+multiply-adds in the order of k, whatever the tile it lies in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.compiler.kernels.assembly import Assembly
+from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
+
+# Steps of k after which the accumulators go to memory, so that the slab of B that a
+# panel walks through again and again stays in the cache nearest but one.
+DEPTH = 256
+
+_PANEL = (
+    "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, ptr %c, i64 %c_row, i64 %rows, "
+    "i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch, i64 %tail, i1 %accumulate"
+)
+
+
+@dataclass
+class Panel:
+    """Emits the function of panels of one width.
+
+    Attributes:
+        tile: the machine's register tile.
+        vectors: width of the panel.
+        code: the function under construction.
+        mask: the lanes of the last vector that are columns of C.
+    """
+
+    tile: RegisterTile
+    vectors: int
+    code: Assembly
+    mask: str = ""
+
+    def emit(self) -> str:
+        """The text of the function `panel_<vectors>`."""
+        code, rows = self.code, self.tile.rows
+        self.mask = lanes_below(code, "%tail", self.tile.lanes)
+        self.whole = code.compare("eq", "%tail", self.tile.lanes)
+        self.offsets = ["0"]
+        for row in range(1, rows):
+            self.offsets.append(code.multiply("%a_row", row))
+        rest = code.value(f"urem i64 %rows, {rows}")
+        full = code.subtract("%rows", rest)
+        with (
+            code.when(code.compare("sgt", full, 0)),
+            code.loop(full, step=rows) as loop,
+        ):
+            self.tile_at(loop.index, rows)
+        labels = {row: code.fresh("rows") for row in range(1, rows)}
+        arms = " ".join(f"i64 {row}, label %{name}" for row, name in labels.items())
+        code.do(f"switch i64 {rest}, label %done [{arms}]")
+        for row, name in labels.items():
+            code.start(name)
+            self.tile_at(full, row)
+            code.go("done")
+        code.start("done")
+        code.do("ret void")
+        return code.text()
+
+    def tile_at(self, row: str, rows: int) -> None:
+        """Compute `rows` rows of C from row `row` on."""
+        code, element = self.code, self.tile.element
+        a = code.at(element, "%a", code.multiply(row, "%a_row"))
+        c = code.at(element, "%c", code.multiply(row, "%c_row"))
+        lines = [c]
+        for _ in range(1, rows):
+            lines.append(code.at(element, lines[-1], "%c_row"))
+        targets = [
+            [code.at(element, line, v * self.tile.lanes) for v in range(self.vectors)]
+            for line in lines
+        ]
+        sums = self.sum_batches(a, rows, self.initial(targets))
+        self.store(targets, sums)
+
+    def initial(self, targets: list[list[str]]) -> list[str]:
+        """Zeros, or the sums so far, read from C."""
+        code, tile = self.code, self.tile
+        before, reads, after = code.block, code.fresh("read"), code.fresh("sum")
+        code.branch("%accumulate", reads, after)
+        code.start(reads)
+        values = []
+        for line in targets:
+            values += [tile.load(code, address) for address in line[:-1]]
+            values.append(tile.masked_load(code, line[-1], self.mask))
+        code.go(after)
+        code.start(after)
+        return [
+            code.value(
+                f"phi {tile.vector} [ zeroinitializer, %{before} ], "
+                f"[ {value}, %{reads} ]"
+            )
+            for value in values
+        ]
+
+    def sum_batches(self, a: str, rows: int, sums: list[str]) -> list[str]:
+        """Add the products of all batches."""
+        code, element = self.code, self.tile.element
+        carried = [("ptr", a), ("ptr", "%b")]
+        carried += [(self.tile.vector, value) for value in sums]
+        with code.loop("%batches", carried=carried) as batch:
+            a_now, b_now, *values = batch.carried
+            with code.loop(
+                "%k",
+                carried=[
+                    ("ptr", a_now),
+                    ("ptr", b_now),
+                    *((self.tile.vector, value) for value in values),
+                ],
+            ) as step:
+                a_step, b_step, *values = step.carried
+                step.following = [
+                    code.at(element, a_step, "%a_k"),
+                    code.at(element, b_step, "%b_k"),
+                    *self.outer_product(a_step, b_step, rows, values),
+                ]
+            batch.following = [
+                code.at(element, a_now, "%a_batch"),
+                code.at(element, b_now, "%b_batch"),
+                *step.following[2:],
+            ]
+        return batch.following[2:]
+
+    def outer_product(self, a: str, b: str, rows: int, sums: list[str]) -> list[str]:
+        """Add a column of A times a row of B."""
+        code, tile = self.code, self.tile
+        line = []
+        for vector in range(self.vectors):
+            address = code.at(tile.element, b, vector * tile.lanes)
+            if tile.masks and vector == self.vectors - 1:
+                line.append(tile.masked_load(code, address, self.mask))
+            else:
+                line.append(tile.load(code, address))
+        result = []
+        for row in range(rows):
+            address = code.at(tile.element, a, self.offsets[row])
+            left = tile.broadcast(code, address)
+            for vector in range(self.vectors):
+                total = sums[row * self.vectors + vector]
+                result.append(tile.multiply_add(code, left, line[vector], total))
+        return result
+
+    def store(self, targets: list[list[str]], sums: list[str]) -> None:
+        """Write the tile to C."""
+        code, tile = self.code, self.tile
+        last = []
+        for number, line in enumerate(targets):
+            values = sums[number * self.vectors : (number + 1) * self.vectors]
+            for value, address in zip(values[:-1], line[:-1], strict=True):
+                tile.store(code, value, address)
+            last.append((values[-1], line[-1]))
+        if tile.masks:
+            for value, address in last:
+                tile.masked_store(code, value, address, self.mask)
+            return
+        plain, masked, after = (code.fresh(x) for x in ("plain", "masked", "after"))
+        code.branch(self.whole, plain, masked)
+        code.start(plain)
+        for value, address in last:
+            tile.store(code, value, address)
+        code.go(after)
+        code.start(masked)
+        for value, address in last:
+            tile.masked_store(code, value, address, self.mask)
+        code.go(after)
+        code.start(after)
+
+
+def emit_panels(tile: RegisterTile) -> list[str]:
+    """The functions of panels of 1 to `tile.vectors` vectors."""
+    return [
+        Panel(
+            tile,
+            vectors,
+            Assembly(f"define internal void @panel_{vectors}({_PANEL}) #0"),
+        ).emit()
+        for vectors in range(1, tile.vectors + 1)
+    ]

@@ -1,0 +1,137 @@
+"""The register tile: how much of a matrix product is held in vector registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.compiler.kernels.assembly import Assembly
+
+
+@dataclass(frozen=True)
+class RegisterTile:
+    """Sizes that follow from the element type and the machine's vector registers.
+
+    Attributes:
+        element: LLVM's name of the type, `float` or `double`.
+        lanes: elements in a vector.
+        rows: rows of a full tile of C.
+        vectors: vectors in a row of a full tile of C.
+        dot_rows: rows of a tile of dot products; their columns are `DOT_COLUMNS`.
+        masks: whether a masked load costs no more than a plain one.
+    """
+
+    element: str
+    lanes: int
+    rows: int
+    vectors: int
+    dot_rows: int
+    masks: bool
+
+    @classmethod
+    def of(
+        cls, element: str, vector_bits: int, registers: int, masks: bool
+    ) -> RegisterTile:
+        """Choose the tile: accumulators, a row of B and a broadcast must fit."""
+        lanes = vector_bits // (32 if element == "float" else 64)
+        many = registers >= 32
+        return cls(
+            element,
+            lanes,
+            rows=8 if many else 6,
+            vectors=3 if many else 2,
+            dot_rows=4 if many else 2,
+            masks=masks,
+        )
+
+    @property
+    def vector(self) -> str:
+        """LLVM's name of the vector type."""
+        return f"<{self.lanes} x {self.element}>"
+
+    @property
+    def size(self) -> int:
+        """Bytes in an element, which plain loads and stores are aligned to."""
+        return 4 if self.element == "float" else 8
+
+    @property
+    def suffix(self) -> str:
+        """How intrinsics name the vector type."""
+        return f"v{self.lanes}f{8 * self.size}"
+
+    def declarations(self) -> str:
+        """The intrinsics that kernels use."""
+        vector, mask = self.vector, f"<{self.lanes} x i1>"
+        short, name = f"<4 x {self.element}>", f"v4f{8 * self.size}"
+        store = "declare void @llvm.masked.store"
+        lines = [
+            f"declare {vector} @llvm.fmuladd.{self.suffix}"
+            f"({vector}, {vector}, {vector})",
+            f"declare {vector} @llvm.masked.load.{self.suffix}.p0"
+            f"(ptr, i32, {mask}, {vector})",
+            f"{store}.{self.suffix}.p0({vector}, ptr, i32, {mask})",
+            f"{store}.{name}.p0({short}, ptr, i32, <4 x i1>)",
+        ]
+        # With vectors of four lanes the last two are the same.
+        return "\n".join(dict.fromkeys(lines))
+
+    def load(self, code: Assembly, address: str) -> str:
+        """A vector of neighbours."""
+        return code.value(f"load {self.vector}, ptr {address}, align {self.size}")
+
+    def store(self, code: Assembly, value: str, address: str) -> None:
+        """Write a vector to neighbours."""
+        code.do(f"store {self.vector} {value}, ptr {address}, align {self.size}")
+
+    def masked_load(self, code: Assembly, address: str, mask: str) -> str:
+        """A vector of which some lanes are read, the others are 0."""
+        return code.value(
+            f"call {self.vector} @llvm.masked.load.{self.suffix}.p0(ptr align "
+            f"{self.size} {address}, i32 {self.size}, <{self.lanes} x i1> {mask}, "
+            f"{self.vector} zeroinitializer)"
+        )
+
+    def masked_store(self, code: Assembly, value: str, address: str, mask: str) -> None:
+        """Write some lanes of a vector."""
+        code.do(
+            f"call void @llvm.masked.store.{self.suffix}.p0({self.vector} {value}, "
+            f"ptr align {self.size} {address}, i32 {self.size}, "
+            f"<{self.lanes} x i1> {mask})"
+        )
+
+    def multiply_add(self, code: Assembly, left: str, right: str, addend: str) -> str:
+        """left * right + addend, fused where the machine fuses."""
+        vector = self.vector
+        return code.value(
+            f"call {vector} @llvm.fmuladd.{self.suffix}({vector} {left}, "
+            f"{vector} {right}, {vector} {addend})"
+        )
+
+    def broadcast(self, code: Assembly, address: str) -> str:
+        """A vector with one element in every lane."""
+        vector, lanes = self.vector, self.lanes
+        one = code.value(f"load {self.element}, ptr {address}, align {self.size}")
+        seat = code.value(f"insertelement {vector} poison, {self.element} {one}, i64 0")
+        return code.value(
+            f"shufflevector {vector} {seat}, {vector} poison, "
+            f"<{lanes} x i32> zeroinitializer"
+        )
+
+    def shuffle(self, code: Assembly, left: str, right: str, lanes: list[int]) -> str:
+        """Pick lanes from two vectors put one after the other."""
+        picks = ", ".join(f"i32 {lane}" for lane in lanes)
+        return code.value(
+            f"shufflevector {self.vector} {left}, {self.vector} {right}, "
+            f"<{len(lanes)} x i32> <{picks}>"
+        )
+
+
+def lanes_below(code: Assembly, count: str, lanes: int) -> str:
+    """A mask of the first `count` lanes; counts may exceed the lanes."""
+    wide = f"<{lanes} x i32>"
+    short = code.value(f"trunc i64 {code.smaller(count, lanes)} to i32")
+    seat = code.value(f"insertelement {wide} poison, i32 {short}, i64 0")
+    every = code.value(
+        f"shufflevector {wide} {seat}, {wide} poison, {wide} zeroinitializer"
+    )
+    numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
+    return code.value(f"icmp slt {wide} <{numbers}>, {every}")
