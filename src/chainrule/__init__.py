@@ -1,0 +1,74 @@
+"""Neural networks trained by backpropagation that can be opened and understood."""
+
+from importlib import import_module
+from types import ModuleType
+
+from chainrule import errors, functional
+from chainrule.autodiff import (
+    checkpoint,
+    custom_vjp,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    no_grad,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+from chainrule.functional import *  # noqa: F403 - it says in __all__ what it exports
+from chainrule.jit import jit
+from chainrule.tensor import Tensor
+from chainrule.variable import Variable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tensor",
+    "Variable",
+    "checkpoint",
+    "custom_vjp",
+    "errors",
+    "functional",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jit",
+    "jvp",
+    "no_grad",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
+__all__ += functional.__all__
+
+# Imported at first use, so that arrays alone load NumPy alone.
+_MODULES = (
+    "applications",
+    "datasets",
+    "diagnose",
+    "explain",
+    "initializers",
+    "interop",
+    "keras",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "recipes",
+    "regularizers",
+    "training",
+)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'chainrule' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
