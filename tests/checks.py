@@ -42,7 +42,7 @@ class Backend:
 BACKENDS = [Backend("interpreter", InterpretedProgram, exact=True)]
 
 
-# ---- helpers ---------------------------------------------------------------------------
+# ---- helpers -------------------------------------------------------------------------
 
 
 def spec_of(array: Array) -> Spec:
@@ -85,7 +85,7 @@ def variants(primitive: Primitive, sample: Sample) -> Iterator[Sample]:
         yield Sample(arrays, sample.params, sample.smooth and dtype.is_float)
 
 
-# ---- values ----------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------
 
 
 def check_spec(primitive: Primitive, sample: Sample) -> None:
@@ -163,7 +163,7 @@ def check_layouts(primitive: Primitive, sample: Sample) -> None:
         assert not (shares and result.flags.writeable), "writable view of an input"
 
 
-# ---- gradients -------------------------------------------------------------------------
+# ---- gradients -----------------------------------------------------------------------
 
 
 def check_gradient(
@@ -256,7 +256,7 @@ def check_pullback(
         )
 
 
-# ---- batching --------------------------------------------------------------------------
+# ---- batching ------------------------------------------------------------------------
 
 
 def stacked(array: Array, size: int) -> Array:

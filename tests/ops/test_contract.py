@@ -107,7 +107,7 @@ def test_gradient_of_a_batch_agrees_with_differences(name: str) -> None:
             check_gradients(vmap(function, in_axes=axes), batches, order=1, where=name)
 
 
-# ---- completeness ----------------------------------------------------------------------
+# ---- completeness --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)

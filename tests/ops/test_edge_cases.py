@@ -32,7 +32,7 @@ def _gradients(function: Callable[..., Any], *args: Any) -> list[Any]:
     return [g.data.tolist() for g in total(*args)]
 
 
-# ---- elementwise -----------------------------------------------------------------------
+# ---- elementwise ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
@@ -100,7 +100,7 @@ def test_remainder_takes_the_sign_of_the_divisor() -> None:
     np.testing.assert_array_equal(actual, [1.5, 0.5, -0.5, -1.5, NAN])
 
 
-# ---- reductions ------------------------------------------------------------------------
+# ---- reductions ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zeros", [(), (1,), (0, 2), (0, 1, 2)])
@@ -131,7 +131,7 @@ def test_position_of_extremes_among_ties_and_not_a_number() -> None:
     assert ops.argmin(x, axis=1).data.tolist() == [0, 0, 1]
 
 
-# ---- order -----------------------------------------------------------------------------
+# ---- order ---------------------------------------------------------------------------
 
 
 def test_argsort_is_stable_both_ways_with_not_a_number_last() -> None:
@@ -153,7 +153,7 @@ def test_argsort_of_every_integer_type(descending: bool) -> None:
         assert order.tolist() == expected
 
 
-# ---- indices ---------------------------------------------------------------------------
+# ---- indices -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
@@ -214,7 +214,7 @@ def test_scatter_adds_duplicates_in_order() -> None:
     assert added.data.tolist() == [0.0, 0.0]  # 1e8 + 1 is 1e8 in float32
 
 
-# ---- movement --------------------------------------------------------------------------
+# ---- movement ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 5])
@@ -225,7 +225,7 @@ def test_padding_of_every_kind(length: int, low: int, high: int, interior: int) 
     x = np.arange(1.0, length + 1)
     widths = {"low": (low,), "high": (high,), "interior": (interior,)}
     between = [[number, *[9.0] * interior] for number in x]
-    middle = sum(between, [])[: len(x) + interior * max(len(x) - 1, 0)]
+    middle = [n for part in between for n in part][: max((interior + 1) * length - interior, 0)]
     expected = [9.0] * low + middle + [9.0] * high
     actual = ops.pad(constant(x), constant(9.0), **widths)
     assert actual.data.tolist() == expected
@@ -288,7 +288,7 @@ def test_dtypes_that_do_not_fit_are_refused() -> None:
             apply()
 
 
-# ---- products --------------------------------------------------------------------------
+# ---- products ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -302,7 +302,7 @@ def test_contraction_pairs_axes_in_any_order(order: tuple[int, ...]) -> None:
     text = f"ijklm,n{''.join(letters[axis] for axis in order)}m->min"
     actual = ops.contract(constant(a), constant(b), sums=sums, batch=batch).data
     assert_close(actual, np.einsum(text, a, b))
-    shuffled = tuple(zip(*sorted(zip(*sums), key=lambda pair: pair[1]), strict=True))
+    shuffled = tuple(zip(*sorted(zip(*sums, strict=True), key=lambda pair: pair[1]), strict=True))
     check_gradients(
         lambda a, b: [ops.contract(a, b, sums=shuffled, batch=batch)], [a, b]
     )

@@ -1,4 +1,4 @@
-"""What operations make of not-a-number, infinity, signed zeros and the smallest numbers.
+"""What operations make of not-a-number, infinity, signed zeros and tiny numbers.
 
 The expected values are those of NumPy and of the C standard's Annex F, written down
 here, so that a change of a reference (and a compiled backend) is held to them.
@@ -115,7 +115,7 @@ def test_gradients_vanish_where_functions_saturate(name: str, dtype: str) -> Non
 NUMBERS = (NAN, INF, -INF, 1e30, -1e30, 300.7, -300.7, 127.9, -128.9, 1.5, -0.5, -0.0)
 
 
-@pytest.mark.parametrize("target", (*SIGNED, *UNSIGNED, *FLOATS), ids=str)
+@pytest.mark.parametrize("target", [*SIGNED, *UNSIGNED, *FLOATS], ids=str)
 @pytest.mark.parametrize("dtype", FLOAT_NAMES)
 def test_conversion_saturates(dtype: str, target: DType) -> None:
     x = np.array(NUMBERS, dtype)

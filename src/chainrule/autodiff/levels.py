@@ -61,6 +61,10 @@ class Level:
         if value is None or not value.tape & self.bit:
             return value
         rest = value.tape & ~self.bit
+        if value.owner is not None and value.payload is None:
+            # a traced value is known by its identity, and its trace keeps every node
+            value.tape = rest
+            return value
         return new_value(
             value.spec,
             value.data,

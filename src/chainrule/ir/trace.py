@@ -94,8 +94,10 @@ class Staging:
         spec = primitive.spec(*[value.spec for value in lifted], **params)
         node = Node(primitive, lifted, params, _scope.get())
         specs = spec if isinstance(spec, tuple) else (spec,)
+        # every node is kept here, but an interpreter around this one asks by the levels
+        tape = recorded_levels(lifted)
         node.outputs = tuple(
-            new_value(s, node=node, index=index, owner=self)
+            new_value(s, node=node, index=index, owner=self, tape=tape)
             for index, s in enumerate(specs)
         )
         self.nodes.append(node)
