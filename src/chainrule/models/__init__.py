@@ -1,0 +1,7 @@
+"""Models: compile, fit, evaluate, predict, summary, save."""
+
+from chainrule.models.model import Model
+from chainrule.models.sequential import Sequential
+from chainrule.models.storage import load_model
+
+__all__ = ["Model", "Sequential", "load_model"]

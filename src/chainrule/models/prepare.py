@@ -1,0 +1,287 @@
+"""From what the user passes to arrays that fit the network, with all that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ChainruleError
+from chainrule.training.checks import Case, Network, Objective, SampleShape, find_mistakes
+from chainrule.training.data import Array, check_finite, split_rows, to_array
+from chainrule.training.mistakes import Mistake, raise_mistakes
+
+SPARSE = "sparse_categorical_crossentropy"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets with rows in front.
+
+    Attributes:
+        x: the inputs.
+        y: the targets; None for data to predict.
+    """
+
+    x: Array
+    y: Array | None
+
+    @property
+    def rows(self) -> int:
+        """How many samples there are."""
+        return len(self.x)
+
+    @property
+    def tree(self) -> dict[str, Array]:
+        """What steps get."""
+        return {"x": self.x} if self.y is None else {"x": self.x, "y": self.y}
+
+    @property
+    def target_shape(self) -> SampleShape:
+        """The shape of a target."""
+        return () if self.y is None else self.y.shape[1:]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What preparing needs of a model.
+
+    Attributes:
+        input_shape: tells the shape of a sample that it takes, or None.
+        build: makes its weights for samples of a shape.
+        describe: the network, for the checks; built if it can be.
+        objective: loss and metrics; None for predicting.
+    """
+
+    input_shape: Callable[[], SampleShape | None]
+    build: Callable[[tuple[int, ...]], None]
+    describe: Callable[[], Network]
+    objective: Objective | None
+
+
+class Preparation:
+    """Gathers data and mistakes; `finish` raises them all at once.
+
+    Args:
+        model: the model that the data is for.
+        task: the method that was called, for messages.
+    """
+
+    def __init__(self, model: Model, task: str) -> None:
+        self.model = model
+        self.task = task
+        self.mistakes: list[Mistake] = []
+
+    def check_whole(self, name: str, value: Any, least: int) -> None:
+        """A whole number from `least` on."""
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < least:
+            self.mistakes.append(
+                Mistake(
+                    f"{name} must be a whole number from {least} on",
+                    name,
+                    got=repr(value),
+                    fix=f"{name}={max(least, 32 if name == 'batch_size' else 1)}",
+                )
+            )
+
+    def check_fraction(self, fraction: Any) -> bool:
+        """Whether `validation_split` is a share of the rows."""
+        share = isinstance(fraction, (int, float, np.number)) and 0 <= fraction < 1
+        if not share:
+            self.mistakes.append(
+                Mistake(
+                    "the part for validation must be a share of the rows",
+                    "validation_split",
+                    got=repr(fraction),
+                    expected="0 <= validation_split < 1",
+                    fix="validation_split=0.2",
+                )
+            )
+        return share
+
+    def read(self, x: Any, y: Any, suffix: str = "") -> Examples | None:
+        """Inputs and targets as arrays that fit together, or None where they do not."""
+        x_name, y_name = f"x{suffix}", f"y{suffix}"
+        with_y = self.model.objective is not None
+        x_array = self._array(x, x_name)
+        y_array = self._array(y, y_name) if with_y else None
+        if x_array is not None and y_array is not None and len(x_array) != len(y_array):
+            self.mistakes.append(_different_rows(x_array, y_array, x_name, y_name))
+        if x_array is not None and not self._build(x_array, suffix):
+            return None
+        if x_array is not None:
+            x_array = fit_inputs(x_array, self.model.input_shape())
+        network = self.model.describe()
+        sparse = with_y and getattr(self.model.objective, "name", "") == SPARSE
+        if y_array is not None:
+            y_array = fit_targets(y_array, network.output_shape, sparse)
+        finite_y = y_array if y_array is not None and self._finite(y_array, y_name) else None
+        if x_array is not None:
+            self._finite(x_array, x_name)
+        case = Case(network, self.model.objective, x_array, finite_y, x_name, y_name)
+        known = {(mistake.where, mistake.problem) for mistake in self.mistakes}
+        for mistake in find_mistakes(case):
+            if (mistake.where, mistake.problem) not in known:
+                self.mistakes.append(mistake)
+        if x_array is None or (with_y and y_array is None):
+            return None
+        return Examples(x_array, y_array)
+
+    def read_both(
+        self, x: Any, y: Any, validation: Any, fraction: float
+    ) -> tuple[Examples, Examples | None]:
+        """Data to train on and, where it is wanted, data to validate with.
+
+        Args:
+            x: inputs.
+            y: targets.
+            validation: `(x, y)`, or None.
+            fraction: the share of the rows to validate with, where that is None.
+
+        Raises:
+            DataError: naming every mistake, with the corrected lines.
+        """
+        number = self.check_fraction(fraction)
+        train = self.read(x, y)
+        held_out = None
+        if validation is not None:
+            held_out = self._read_validation(validation)
+        elif number and fraction and train is not None and not self.mistakes:
+            train, held_out = self.split(train, fraction)
+        self.finish()
+        assert train is not None
+        return train, held_out
+
+    def _read_validation(self, validation: Any) -> Examples | None:
+        if isinstance(validation, (tuple, list)) and len(validation) == 2:
+            return self.read(*validation, suffix="_val")
+        self.mistakes.append(
+            Mistake(
+                "validation data must be a pair of inputs and targets",
+                "validation_data",
+                got=type(validation).__name__,
+                fix="validation_data=(x_val, y_val)",
+            )
+        )
+        return None
+
+    def split(self, examples: Examples, fraction: float) -> tuple[Examples, Examples]:
+        """The rows to train on, and the last `fraction` of them, to validate with."""
+        start = split_rows(examples.rows, fraction)
+        if start in (0, examples.rows):
+            self.mistakes.append(
+                Mistake(
+                    f"{examples.rows} rows cannot be split: one part would be empty",
+                    "validation_split",
+                    got=repr(fraction),
+                    expected="at least one row to train on, and one to validate with",
+                )
+            )
+        y = examples.y
+        assert y is not None
+        train = Examples(examples.x[:start], y[:start])
+        return train, Examples(examples.x[start:], y[start:])
+
+    def finish(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            DataError: naming every mistake, with the corrected lines.
+        """
+        raise_mistakes(self.mistakes, self.task)
+
+    def _array(self, data: Any, name: str) -> Array | None:
+        if data is None:
+            self.mistakes.append(
+                Mistake(f"{name} is missing", name, fix=f"model.{self.task}({name}=...)")
+            )
+            return None
+        array, found = to_array(data, name)
+        self.mistakes += found
+        if array is not None and not array.size:
+            self.mistakes.append(
+                Mistake(
+                    "there is no data",
+                    name,
+                    got=f"shape {array.shape}",
+                    expected="at least one row, with at least one value",
+                )
+            )
+            return None
+        return array
+
+    def _finite(self, array: Array, name: str) -> bool:
+        found = check_finite(array, name)
+        self.mistakes += found
+        return not found
+
+    def _build(self, x: Array, suffix: str) -> bool:
+        """Make the weights, where the network learns its shape from the data."""
+        if self.model.input_shape() is not None:
+            return True
+        shape = x.shape[1:] or (1,)
+        try:
+            self.model.build(shape)
+        except ChainruleError as error:
+            self.mistakes.append(
+                Mistake(
+                    error.problem,
+                    error.where or f"x{suffix}",
+                    got=None if error.got is None else str(error.got),
+                    expected=None if error.expected is None else str(error.expected),
+                    fix=error.fix,
+                )
+            )
+            return False
+        return True
+
+
+def _different_rows(x: Array, y: Array, x_name: str, y_name: str) -> Mistake:
+    rows = min(len(x), len(y))
+    swapped = x.ndim > 1 and x.shape[-1] == len(y)
+    fix = f"{x_name}, {y_name} = {x_name}[:{rows}], {y_name}[:{rows}]  # if rows match"
+    return Mistake(
+        f"{x_name} and {y_name} must have the same number of rows",
+        "data",
+        got=f"{x_name} of shape {x.shape}, {y_name} of shape {y.shape}",
+        expected="one row of targets for each row of inputs",
+        fix=f"{x_name} = {x_name}.T" if swapped else fix,
+    )
+
+
+def fit_inputs(x: Array, expected: SampleShape | None) -> Array:
+    """A plain row of numbers as a column, where samples are single numbers.
+
+    Example:
+        >>> fit_inputs(np.zeros(5), (1,)).shape
+        (5, 1)
+    """
+    return x[:, None] if x.ndim == 1 and expected == (1,) else x
+
+
+def fit_targets(y: Array, output_shape: SampleShape | None, sparse: bool) -> Array:
+    """Targets with the axis of length 1 that the outputs have, or without it.
+
+    `(rows,)` goes with outputs `(rows, 1)`, and `(rows, 1)` with `(rows,)`: broadcasting
+    them would compare each row with every other. Class numbers have no such axis.
+
+    Example:
+        >>> fit_targets(np.zeros(5), (1,), sparse=False).shape
+        (5, 1)
+        >>> fit_targets(np.zeros((5, 1)), (10,), sparse=True).shape
+        (5,)
+    """
+    if output_shape is None:
+        return y
+    if sparse:
+        output_shape = output_shape[:-1]
+    if None in output_shape or y.shape[1:] == output_shape:
+        return y
+    lengths = [n for n in output_shape if n is not None]
+    near = abs(y.ndim - 1 - len(lengths)) == 1 and math.prod(y.shape[1:]) == math.prod(lengths)
+    last = y.shape[-1] if y.ndim - 1 > len(lengths) else (lengths or [0])[-1]
+    return y.reshape(len(y), *lengths) if near and last == 1 else y

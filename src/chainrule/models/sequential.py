@@ -1,0 +1,173 @@
+"""`Sequential`: layers in a row, each taking what the one before it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from chainrule import layers
+from chainrule.configurable import serialize
+from chainrule.errors import ArgumentError
+from chainrule.layers import Layer
+from chainrule.models.ends import sample_shape
+from chainrule.models.model import Model, Shape
+from chainrule.training.checks import SampleShape
+
+
+class Sequential(Model):
+    """Layers in a row.
+
+    The weights are made at once where the first layer says what a sample looks like
+    (`input_shape=(784,)`, or an `Input`), and otherwise at the first data.
+
+    Args:
+        layers: the layers in order; a `Sequential` may be one of them.
+        trainable: whether training changes the weights.
+        name: its name.
+
+    Raises:
+        ArgumentError: for something that is no layer, and for two layers of one name.
+
+    Example:
+        >>> from chainrule.layers import Dense
+        >>> model = Sequential([Dense(10, activation="relu", input_shape=(784,)), Dense(1)])
+        >>> model.output_shape, model.count_params()
+        ((None, 1), 7861)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._layers: list[Layer] = []
+        for layer in layers or ():
+            self._append(layer)
+        self._build_if_known()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, without the `Input`."""
+        return [x for x in self._layers if not isinstance(x, layers.InputLayer)]
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer.
+
+        Example:
+            >>> from chainrule.layers import Dense, Input
+            >>> model = Sequential()
+            >>> model.add(Input(shape=(4,)))
+            >>> model.add(Dense(2))
+            >>> model.output_shape
+            (None, 2)
+        """
+        self._append(layer)
+        self._rebuild()
+
+    def pop(self) -> Layer:
+        """Remove the last layer and return it.
+
+        Raises:
+            ArgumentError: when there is none.
+        """
+        if not self._layers:
+            raise ArgumentError("there is no layer to remove", where=self.name)
+        layer = self._layers.pop()
+        self._rebuild()
+        return layer
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights of all layers."""
+        shape: Any = tuple(input_shape)
+        self._seen_shape = sample_shape(shape)
+        for layer in self._layers:
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, inputs: Any) -> Any:
+        """The layers, one after the other."""
+        for layer in self._layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and layers, fit for JSON."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": [serialize(layer) for layer in self._layers],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The model that `get_config` described."""
+        made = [layers.deserialize(part) for part in config["layers"]]
+        return cls(made, config.get("trainable", True), config.get("name"))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(map(repr, self._layers))
+        return f"Sequential([{inside}])"
+
+    def _append(self, layer: Layer) -> None:
+        if not isinstance(layer, Layer):
+            raise ArgumentError(
+                "a Sequential is made of layers",
+                where=self.name,
+                got=repr(layer),
+                fix=_layer_fix(layer),
+            )
+        if any(layer.name == other.name for other in self._layers):
+            shared = any(layer is other for other in self._layers)
+            raise ArgumentError(
+                "the same layer stands twice" if shared else "two layers have one name",
+                where=self.name,
+                got=f"{layer.name!r} twice",
+                expected="a name of its own for every layer",
+                fix=f"{type(layer).__name__}(..., name='{layer.name}_b')",
+            )
+        self._layers.append(layer)
+
+    def _declared_shape(self) -> SampleShape | None:
+        """What the first layer says that a sample looks like."""
+        if not self._layers:
+            return None
+        first = self._layers[0]
+        return first._sample_shape() if isinstance(first, Model) else first.input_shape
+
+    def _sample_shape(self) -> SampleShape | None:
+        return self._seen_shape or self._declared_shape()
+
+    def _rebuild(self) -> None:
+        """After a change of the layers: weights that are there stay."""
+        self.built = False
+        self._build_if_known()
+
+    def _build_if_known(self) -> None:
+        shape = self._sample_shape()
+        if shape is not None:
+            self.build_for((None, *shape))
+
+    def _flat_layers(self) -> list[Layer]:
+        return list(_flatten(self._layers))
+
+
+def _flatten(parts: Sequence[Layer]) -> Iterator[Layer]:
+    """The layers in order, nested models taken apart."""
+    for layer in parts:
+        if isinstance(layer, Sequential):
+            yield from _flatten(layer._layers)
+        else:
+            yield layer
+
+
+def _layer_fix(given: Any) -> str | None:
+    if isinstance(given, type) and issubclass(given, Layer):
+        return f"{given.__name__}(...), an instance and not the class"
+    if isinstance(given, str) or callable(given):
+        name = given if isinstance(given, str) else getattr(given, "__name__", "f")
+        return f"Activation('{name}')"
+    return None
+
+
+layers.REGISTRY.add(Sequential)

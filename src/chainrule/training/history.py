@@ -1,0 +1,76 @@
+"""History: what training measured, epoch by epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from chainrule.training.callbacks import Callback, Logs
+from chainrule.training.files import write_atomically
+
+
+class History(Callback):
+    """The numbers of every finished epoch; `fit` returns it.
+
+    Attributes:
+        history: for each name (`loss`, `accuracy`, `val_loss`, ...) one number an epoch.
+        epoch: the numbers of the epochs, counted from 0.
+        interrupted: whether Ctrl-C ended training.
+
+    Example:
+        >>> history = History()
+        >>> history.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.6})
+        >>> history.history, history.epoch
+        ({'loss': [0.5], 'val_loss': [0.6]}, [0])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+        self.interrupted = False
+        self._rows: list[Logs] = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Keep the numbers of this epoch."""
+        row = {name: float(number) for name, number in (logs or {}).items()}
+        self.epoch.append(epoch)
+        self._rows.append(row)
+        for name, number in row.items():
+            self.history.setdefault(name, []).append(number)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write one row an epoch: its number, then every measured one.
+
+        Example:
+            >>> import tempfile
+            >>> history = History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> print(history.to_csv(f"{tempfile.mkdtemp()}/h.csv").read_text().strip())
+            epoch,loss
+            0,0.5
+        """
+        text = io.StringIO()
+        names = ["epoch", *self.history]
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        for epoch, row in zip(self.epoch, self._rows, strict=True):
+            writer.writerow({"epoch": epoch, **row})
+        return write_atomically(path, text.getvalue().encode())
+
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write `{"epoch": [...], "history": {...}}`; NaN and infinity become null."""
+        finite = {
+            name: [number if abs(number) < float("inf") else None for number in column]
+            for name, column in self.history.items()
+        }
+        content = {"epoch": self.epoch, "history": finite}
+        text = json.dumps(content, indent=1, allow_nan=False)
+        return write_atomically(path, text.encode() + b"\n")
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{n} {c[-1]:.4g}" for n, c in self.history.items() if c)
+        return f"<History of {len(self.epoch)} epochs{': ' + last if last else ''}>"

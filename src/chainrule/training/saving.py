@@ -1,0 +1,193 @@
+"""The file of a saved model: a zip of JSON and safetensors, and nothing that is run.
+
+    model.json             what the model is: classes and their arguments, how compiled
+    weights.safetensors    the variables, by path
+    optimizer.safetensors  the state of the optimizer, if it was saved
+
+Entries are stored, not compressed, so that no small file can ask for much memory.
+Files are written atomically; equal models give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import FormatError
+from chainrule.training.data import Array
+from chainrule.training.files import write_atomically
+
+FORMAT = "chainrule-model"
+VERSION = 1
+DESCRIPTION = "model.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+ENTRIES = (DESCRIPTION, WEIGHTS, OPTIMIZER)
+LARGEST_DESCRIPTION = 16 << 20  # bytes
+OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip entry; a fixed one keeps files equal
+
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file of a model holds.
+
+    Attributes:
+        description: what `model.json` says.
+        weights: the variables.
+        optimizer: the state of the optimizer; None where it was not saved.
+    """
+
+    description: dict[str, Any]
+    weights: Arrays
+    optimizer: Arrays | None = None
+
+
+def write_model(path: str | os.PathLike[str], contents: Contents) -> Path:
+    """Write a model's file, whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> contents = Contents({"name": "tiny"}, {"bias": np.zeros(2, np.float32)})
+        >>> path = write_model(f"{tempfile.mkdtemp()}/tiny.chainrule", contents)
+        >>> read_model(path).weights["bias"].tolist()
+        [0.0, 0.0]
+    """
+    head = {"format": FORMAT, "version": VERSION}
+    text = json.dumps({**head, **contents.description}, indent=1, allow_nan=False)
+    entries = {DESCRIPTION: text.encode(), WEIGHTS: pack_arrays(contents.weights)}
+    if contents.optimizer is not None:
+        entries[OPTIMIZER] = pack_arrays(contents.optimizer)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, OLDEST_DATE), content)
+    return write_atomically(path, buffer.getvalue())
+
+
+def read_model(path: str | os.PathLike[str]) -> Contents:
+    """Read a model's file. Runs nothing that it contains.
+
+    Raises:
+        FormatError: when the file is damaged, of another kind, made by a newer version,
+            or asks for more memory than its own size.
+        OSError: when it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        try:
+            entries = _read_entries(file)
+        except FormatError as error:
+            raise FormatError(error.problem, where=str(path), got=error.got) from None
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            struct.error,
+            NotImplementedError,
+            EOFError,
+            OverflowError,
+            RuntimeError,
+            ValueError,
+            OSError,
+        ) as error:
+            raise _damaged(path, f"{error}") from None
+    description = _parse_description(entries[DESCRIPTION], path)
+    optimizer = entries.get(OPTIMIZER)
+    return Contents(
+        description,
+        unpack_arrays(entries[WEIGHTS], f"{path}: {WEIGHTS}"),
+        None if optimizer is None else unpack_arrays(optimizer, f"{path}: {OPTIMIZER}"),
+    )
+
+
+def _read_entries(file: Any) -> dict[str, bytes]:
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        names = [info.filename for info in infos]
+        if sorted(names) not in (sorted(ENTRIES), sorted(ENTRIES[:2])):
+            raise FormatError("this is no model of chainrule", got=f"entries {names}"[:200])
+        for info in infos:
+            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+                raise FormatError("an entry is compressed or encrypted", got=info.filename)
+        if sum(info.file_size for info in infos) > size:
+            raise FormatError("the entries claim to be larger than the file", got=size)
+        if archive.getinfo(DESCRIPTION).file_size > LARGEST_DESCRIPTION:
+            raise FormatError(f"{DESCRIPTION} is too large", got=size)
+        return {info.filename: archive.read(info) for info in infos}
+
+
+def _damaged(path: str | os.PathLike[str], reason: str) -> FormatError:
+    return FormatError(
+        "the file is damaged, or is no model of chainrule",
+        where=str(path),
+        got=reason,
+        expected="a file that model.save wrote",
+        fix="copy or save it again",
+    )
+
+
+def _parse_description(content: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        description = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"{DESCRIPTION}: {error}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise _damaged(path, f"{DESCRIPTION} does not say format {FORMAT!r}")
+    version = description.get("version")
+    if version != VERSION:
+        raise FormatError(
+            "the file has another version of the format",
+            where=str(path),
+            got=version,
+            expected=VERSION,
+            fix="pip install --upgrade chainrule",
+        )
+    return description
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays by name as the bytes of a safetensors file."""
+    # the model's door: importing chainrule loads NumPy alone
+    from safetensors.numpy import save  # noqa: PLC0415
+
+    packed: bytes = save({name: np.asarray(a, order="C") for name, a in arrays.items()})
+    return packed
+
+
+def unpack_arrays(content: bytes, where: str) -> Arrays:
+    """The arrays in the bytes of a safetensors file.
+
+    Raises:
+        FormatError: when they are damaged or of a type that chainrule does not have.
+
+    Example:
+        >>> packed = pack_arrays({"w": np.ones(2, np.float32)})
+        >>> unpack_arrays(packed, "weights")["w"].tolist()
+        [1.0, 1.0]
+    """
+    # the model's door: importing chainrule loads NumPy alone
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    try:
+        arrays: Arrays = load(content)
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            "the arrays are damaged", where=where, got=f"{error}"[:200]
+        ) from None
+    return arrays

@@ -1,0 +1,65 @@
+"""Where the numbers of a model live between runs, and how a loop gets and returns them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.training.step import Parts, State, initial_metrics
+
+
+class Store:
+    """The variables of a model, and the state of its optimizer.
+
+    Args:
+        parts: what the steps are made of.
+        optimizer_state: a state to go on from; a fresh one when None.
+    """
+
+    def __init__(self, parts: Parts, optimizer_state: Any = None) -> None:
+        self.parts = parts
+        if optimizer_state is None and parts.optimizer is not None:
+            optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
+        self.optimizer_state = optimizer_state
+        self._seen: list[Any] = []
+
+    def training(self, key: Any, step: Any) -> State:
+        """The state of a train step, with metrics at their start."""
+        optimizer = self.parts.optimizer
+        self.optimizer_state = optimizer.refresh(self.optimizer_state)
+        state = {
+            "trainable": [variable.value for variable in self.parts.trainable],
+            "frozen": [variable.value for variable in self.parts.frozen],
+            "optimizer": self.optimizer_state,
+            "metrics": initial_metrics(self.parts),
+            "key": key,
+            "step": step,
+        }
+        self._note()
+        return state
+
+    def testing(self) -> State:
+        """The state of a test step."""
+        values = [variable.value for variable in self.parts.variables]
+        return {"variables": values, "metrics": initial_metrics(self.parts)}
+
+    def keep(self, state: State) -> None:
+        """Put what training made into the variables."""
+        values = [*state["trainable"], *state["frozen"]]
+        for variable, value in zip(self.parts.variables, values, strict=True):
+            variable.assign(value)
+        self.optimizer_state = self.parts.optimizer.state = state["optimizer"]
+        self._note()
+
+    @property
+    def changed(self) -> bool:
+        """Whether someone else changed a variable or the optimizer since."""
+        now = self._contents()
+        pairs = zip(now[:-1], self._seen[:-1], strict=True)
+        return now[-1] != self._seen[-1] or any(a is not b for a, b in pairs)
+
+    def _note(self) -> None:
+        self._seen = self._contents()
+
+    def _contents(self) -> list[Any]:
+        values = [variable.value for variable in self.parts.variables]
+        return [*values, self.parts.optimizer.learning_rate]
