@@ -44,14 +44,26 @@ FLOORS = (
     Floor("F1", ("ir",)),
     Floor("F2", ("ops",)),
     Floor("F3", ("autodiff", "compiler"), independent=True),
-    Floor("F4", ("tensor", "functional", "random", "variable", "jit")),
+    Floor(
+        "F4",
+        (
+            "tensor",
+            "functional",
+            "random",
+            "variable",
+            "jit",
+            # What the siblings of F5 have in common, and may not ask of one another.
+            "configurable",
+            "activations",
+            "initializers",
+        ),
+    ),
     Floor(
         "F5",
         (
             "layers",
             "losses",
             "metrics",
-            "initializers",
             "regularizers",
             "optimizers",
         ),
@@ -65,7 +77,7 @@ FLOORS = (
         independent=True,
     ),
     # The package itself shows what F0 to F8 make; nothing there may lean on it.
-    Floor("front", (FRONT, "keras")),
+    Floor("front", (FRONT, "callbacks", "keras")),
     Floor("F9", ("recipes",)),
     Floor("F10", ("cli", "__main__")),
 )

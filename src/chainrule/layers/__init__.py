@@ -1,0 +1,66 @@
+"""The layers of networks. Names, arguments and defaults are those of Keras 3."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chainrule.configurable import Registry, serialize
+from chainrule.errors import ArgumentError
+from chainrule.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
+from chainrule.layers.core import Activation, Dense, Input, InputLayer
+from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.layer import Layer
+from chainrule.layers.preprocessing import Rescaling
+from chainrule.layers.regularization import Dropout
+from chainrule.layers.shaping import Flatten, Reshape
+
+__all__ = [
+    "ELU",
+    "Activation",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "InputSpec",
+    "Layer",
+    "LeakyReLU",
+    "ReLU",
+    "Rescaling",
+    "Reshape",
+    "Softmax",
+    "deserialize",
+    "serialize",
+]
+
+REGISTRY = Registry("layer", "layer")
+for _each in (
+    Activation,
+    Dense,
+    Dropout,
+    ELU,
+    Flatten,
+    InputLayer,
+    LeakyReLU,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+):
+    REGISTRY.add(_each)
+
+
+def deserialize(config: Mapping[str, Any]) -> Layer:
+    """The layer that `serialize` described.
+
+    Raises:
+        ArgumentError: when the class is unknown. Classes of your own are made known by
+            `chainrule.configurable.custom_object_scope`.
+
+    Example:
+        >>> deserialize(serialize(Dense(10, name="out")))
+        Dense(10, name='out')
+    """
+    layer = REGISTRY.get(dict(config))
+    if not isinstance(layer, Layer):
+        raise ArgumentError("this is no layer", where="layer", got=layer)
+    return layer

@@ -1,0 +1,176 @@
+"""The layers that networks are made of first: inputs, dense layers, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from chainrule import activations, functional, initializers
+from chainrule.errors import ShapeError
+from chainrule.functional.promotion import Tensor
+from chainrule.ir.dtype import DTypeLike
+from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.layer import (
+    InputShape,
+    Layer,
+    LayerOptions,
+    check_positive,
+    check_shape,
+)
+
+
+class InputLayer(Layer):
+    """Says what one sample looks like; hands its input on.
+
+    Args:
+        shape: the shape of one sample; None for a length that varies.
+        batch_size: the number of samples, where it is fixed.
+        dtype: of the samples.
+        name: its name.
+
+    Example:
+        >>> InputLayer(shape=(784,)).batch_shape
+        (None, 784)
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | None],
+        batch_size: int | None = None,
+        dtype: DTypeLike | None = "float32",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.shape = check_shape(self.name, shape)
+        self.batch_size = batch_size
+        self.input_shape = self.shape
+
+    @property
+    def batch_shape(self) -> InputShape:
+        """The shape with the axis of the samples."""
+        return (self.batch_size, *self.shape)
+
+    def build(self, input_shape: InputShape) -> None:
+        """Remember what samples look like."""
+        known = {i: n for i, n in enumerate(self.batch_shape) if n is not None}
+        self.input_spec = InputSpec(ndim=len(self.batch_shape), axes=known)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The input."""
+        return inputs
+
+
+def Input(
+    shape: Sequence[int | None],
+    batch_size: int | None = None,
+    dtype: DTypeLike | None = "float32",
+    name: str | None = None,
+) -> InputLayer:
+    """What one sample looks like, as the first entry of a `Sequential`.
+
+    Example:
+        >>> Input(shape=(28, 28)).batch_shape
+        (None, 28, 28)
+    """
+    return InputLayer(shape, batch_size, dtype, name)
+
+
+class Dense(Layer):
+    """Every output is a weighted sum of all inputs: `activation(x @ kernel + bias)`.
+
+    Acts on the last axis; the axes before it are all samples. `(rows, inputs)` becomes
+    `(rows, units)`.
+
+    Args:
+        units: the number of outputs.
+        activation: a name such as `relu`, or a function; none by default.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel, of shape `(inputs, units)`.
+        bias_initializer: of the bias, of shape `(units,)`.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: when `units` is no positive integer, or a name is unknown.
+        ShapeError: when the input has another width than at the first call.
+
+    Example:
+        >>> layer = Dense(10, activation="relu")
+        >>> layer(functional.zeros((32, 784))).shape, layer.count_params()
+        ((32, 10), 7850)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.units = check_positive(self.name, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def build(self, input_shape: InputShape) -> None:
+        """Make the kernel and the bias."""
+        inputs = _width(self.name, input_shape)
+        self.kernel = self.add_weight(
+            "kernel", (inputs, self.units), self.kernel_initializer
+        )
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs})
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """`activation(inputs @ kernel + bias)`."""
+        outputs = functional.matmul(inputs, self.kernel.value)
+        if self.use_bias:
+            outputs = outputs + self.bias.value
+        result: Tensor = self.activation(outputs)
+        return result
+
+
+def _width(where: str, input_shape: InputShape) -> int:
+    """The length of the last axis, which the kernel depends on."""
+    if len(input_shape) < 2:
+        raise ShapeError(
+            "the input has no axis of samples, or no axis of features",
+            where=where,
+            got=input_shape,
+            expected="(samples, ..., features)",
+            fix="one sample: x[None]; one feature: x[:, None]",
+        )
+    if input_shape[-1] is None:
+        raise ShapeError(
+            "the last axis of the input must have a known length",
+            where=where,
+            got=input_shape,
+            fix="give the first layer the shape of a sample: input_shape=(784,)",
+        )
+    return input_shape[-1]
+
+
+class Activation(Layer):
+    """Applies a function to its input.
+
+    Args:
+        activation: a name such as `relu`, or a function.
+        **options: see `LayerOptions`.
+
+    Example:
+        >>> Activation("relu")([-1.0, 2.0]).numpy().tolist()
+        [0.0, 2.0]
+    """
+
+    def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.activation = activations.get(activation)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The function of the input."""
+        result: Tensor = self.activation(inputs)
+        return result

@@ -1,0 +1,410 @@
+"""The base of all layers: their life-cycle, their weights, their names."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypedDict
+
+import numpy as np
+
+from chainrule import functional, initializers
+from chainrule.configurable import Configurable, snake_case
+from chainrule.errors import ArgumentError, ShapeError
+from chainrule.ir import tree
+from chainrule.ir.dtype import DType, DTypeLike, as_dtype
+from chainrule.ir.spec import Spec
+from chainrule.ir.trace import eagerly, scope, trace
+from chainrule.ir.value import Value
+from chainrule.layers.input_spec import InputSpec
+from chainrule.variable import Variable
+
+InputShape = tuple[int | None, ...]
+
+# Two lengths that stand for an unknown one: what differs between the results depends on
+# it. Both are divisible by 1 to 10, so that windows and groups fit.
+PLACEHOLDERS = (2520, 5040)
+
+_name_counts: Counter[str] = Counter()
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What the layer that is being called tells the layers inside it."""
+
+    path: str = ""
+    training: bool = False
+
+
+_around: ContextVar[_Surroundings] = ContextVar(
+    "surroundings",
+    default=_Surroundings(),  # noqa: B039 (frozen)
+)
+
+
+_source: ContextVar[Callable[..., Any] | None] = ContextVar("source", default=None)
+
+
+@contextmanager
+def weights_from(source: Callable[..., Any]) -> Iterator[None]:
+    """Within the block, new weights are `source(shape, dtype=...)`, not initialized.
+
+    Example:
+        >>> with weights_from(lambda shape, dtype: functional.full(shape, 7.0)):
+        ...     Layer().add_weight("scale", (2,)).numpy().tolist()
+        [7.0, 7.0]
+    """
+    token = _source.set(source)
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+class LayerOptions(TypedDict, total=False):
+    """What every layer takes.
+
+    Attributes:
+        name: its name, such as `dense_1`; counted up by class when None.
+        dtype: of its weights and of the floating-point inputs it is given.
+        trainable: whether training changes its weights.
+        input_shape: the shape of one sample, for the first layer of a model.
+    """
+
+    name: str | None
+    dtype: DTypeLike | None
+    trainable: bool
+    input_shape: Sequence[int | None] | None
+
+
+class Layer(Configurable):
+    """A function with weights. Subclasses define `call`, and `build` if they have any.
+
+    `__init__` stores its arguments under their own names; `build(input_shape)` makes
+    the weights with `add_weight`, at the first call; `call(inputs)` or
+    `call(inputs, training)` computes. Layers and variables held in attributes are found
+    by themselves.
+
+    Args:
+        name: its name, such as `dense_1`; counted up by class when None.
+        dtype: of its weights; inputs of another floating-point dtype are cast to it.
+        trainable: whether training changes its weights.
+        input_shape: the shape of one sample, for the first layer of a model.
+
+    Example:
+        >>> class Scale(Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", input_shape[-1:], "ones")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor.value
+        >>> layer = Scale(name="scale")
+        >>> layer([[1.0, 2.0]]).numpy().tolist(), layer.count_params()
+        ([[1.0, 2.0]], 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: DTypeLike | None = "float32",
+        trainable: bool = True,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        self.name = _auto_name(type(self)) if name is None else _checked_name(name)
+        self.dtype = _checked_dtype(self.name, dtype)
+        self.trainable = trainable
+        self.input_shape = (
+            None if input_shape is None else check_shape(self.name, input_shape)
+        )
+        self.built = False
+        self.input_spec: InputSpec | None = None
+        self._weights: list[Variable] = []
+
+    def build(self, input_shape: InputShape) -> None:
+        """Make the weights for inputs of this shape, samples first."""
+
+    def call(self, inputs: Any) -> Any:
+        """Compute the output. A layer that acts otherwise while training also takes
+        `training`.
+        """
+        raise NotImplementedError
+
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
+        """Build at the first call, check the input, and compute.
+
+        Args:
+            inputs: a tensor, an array or a nested list, samples first; or a tree.
+            *args: whatever more `call` takes.
+            training: whether this is a training step; by default as in the layer
+                around this one, and False outside of any.
+
+        Raises:
+            ShapeError: when the input does not fit, naming the layer.
+        """
+        inputs = self._convert(inputs)
+        around = _around.get()
+        mode = around.training if training is None else training
+        with self._inside(_Surroundings(_join(around.path, self.name), mode)):
+            if not self.built:
+                self._build(input_shape_of(inputs))
+            if self.input_spec is not None and isinstance(inputs, Value):
+                self.input_spec.check(self.name, inputs.spec)
+            if "training" in _argument_names(type(self).call):
+                return self.call(inputs, *args, training=mode)  # type: ignore[call-arg]
+            return self.call(inputs, *args)
+
+    def build_for(self, input_shape: Sequence[int | None]) -> None:
+        """Build, unless that has happened, as a call with this input would.
+
+        Args:
+            input_shape: the shape with the axis of the samples, which may be None.
+        """
+        if not self.built:
+            shape = tuple(input_shape)
+            around = _around.get()
+            path = _join(around.path, self.name)
+            with self._inside(_Surroundings(path, around.training)):
+                self._build(shape)
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> Variable:
+        """A new variable of this layer.
+
+        Args:
+            name: unique within the layer, such as `kernel`.
+            shape: its shape.
+            initializer: a name, an `Initializer`, or a function of (shape, dtype).
+            trainable: whether training changes it.
+            dtype: its dtype, that of the layer when None.
+        """
+        kind = self.dtype if dtype is None else as_dtype(dtype)
+        make = _source.get() or initializers.get(initializer)
+        with eagerly():
+            value = make(tuple(shape), dtype=kind)
+        variable = Variable(value, name, trainable, kind)
+        variable.path = _join(_around.get().path or self.name, name)
+        self._weights.append(variable)
+        return variable
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables, its own first, then those of the layers it holds."""
+        return list({id(v): v for _, v in self._reach(True)}.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The variables that training changes."""
+        found = {id(v): v for on, v in self._reach(True) if on and v.trainable}
+        return list(found.values())
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The variables that training leaves alone, such as moving statistics."""
+        trained = {id(variable) for variable in self.trainable_weights}
+        return [variable for variable in self.weights if id(variable) not in trained]
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """Copies of the numbers of all weights, in the order of `weights`."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace the numbers of all weights.
+
+        Raises:
+            ShapeError: when their number or a shape differs.
+        """
+        own = self.weights
+        if len(own) != len(weights):
+            raise ShapeError(
+                "the layer has another number of weights",
+                where=self.name,
+                got=len(weights),
+                expected=f"{len(own)}: {', '.join(v.path for v in own)}",
+            )
+        for variable, value in zip(own, weights, strict=True):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """How many numbers its weights hold."""
+        return sum(math.prod(variable.shape) for variable in self.weights)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> InputShape:
+        """The shape of the output for inputs of this shape, samples first.
+
+        Lengths that are None stay unknown. The layer is built if it is not yet; nothing
+        is computed.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> Dense(10).compute_output_shape((None, 784))
+            (None, 10)
+        """
+        self.build_for(input_shape)
+        small, large = (self._traced_shape(input_shape, n) for n in PLACEHOLDERS)
+        pairs = zip(small, large, strict=True)
+        return tuple(a if a == b else None for a, b in pairs)
+
+    def _traced_shape(
+        self, input_shape: Sequence[int | None], unknown: int
+    ) -> tuple[int, ...]:
+        shape = tuple(unknown if n is None else n for n in input_shape)
+        graph, _ = trace(
+            lambda x: [self(x, training=False)], [Spec(shape, self.dtype)], name="shape"
+        )
+        found: tuple[int, ...] = graph.output_specs[0].shape
+        return found
+
+    def _convert(self, inputs: Any) -> Any:
+        """Arrays as tensors; floating-point ones of the layer's dtype."""
+
+        def convert(leaf: Any) -> Any:
+            value = functional.asarray(leaf)
+            if value.dtype.is_float and value.dtype is not self.dtype:
+                value = functional.astype(value, self.dtype)
+            return value
+
+        if isinstance(inputs, Mapping) or (
+            isinstance(inputs, (list, tuple))
+            and any(isinstance(part, (Value, np.ndarray)) for part in inputs)
+        ):
+            return tree.tree_map(convert, inputs)
+        return convert(inputs)
+
+    def _build(self, input_shape: Any) -> None:
+        with eagerly():
+            self.build(input_shape)
+        self.built = True
+
+    @contextmanager
+    def _inside(self, surroundings: _Surroundings) -> Iterator[None]:
+        token = _around.set(surroundings)
+        try:
+            with scope(self.name):
+                yield
+        finally:
+            _around.reset(token)
+
+    def _reach(self, trained: bool) -> Iterator[tuple[bool, Variable]]:
+        """Each variable, with whether all layers around it are trainable."""
+        trained = trained and self.trainable
+        for variable in self._weights:
+            yield trained, variable
+        for part in held(list(vars(self).values())):
+            if isinstance(part, Layer):
+                yield from part._reach(trained)
+            else:
+                yield trained, part
+
+
+def held(container: Any) -> Iterator[Any]:
+    """The layers and variables in nested lists, tuples and dicts."""
+    if isinstance(container, (Layer, Variable)):
+        yield container
+    elif isinstance(container, Mapping):
+        yield from held(list(container.values()))
+    elif isinstance(container, (list, tuple)):
+        for part in container:
+            yield from held(part)
+
+
+@cache
+def _argument_names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def _auto_name(owner: type) -> str:
+    base = snake_case(owner.__name__)
+    count = _name_counts[base]
+    _name_counts[base] += 1
+    return f"{base}_{count}" if count else base
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ArgumentError(
+            "a layer's name is a string without '/'",
+            where="name",
+            got=repr(name),
+            fix=f"name={str(name).replace('/', '_')!r}" if name else None,
+        )
+    return name
+
+
+def _checked_dtype(where: str, dtype: DTypeLike | None) -> DType:
+    found = as_dtype("float32" if dtype is None else dtype)
+    if not found.is_float:
+        raise ArgumentError(
+            "a layer computes with floating-point numbers",
+            where=where,
+            got=f"dtype={found.name!r}",
+            expected="'float32' or 'float64'",
+        )
+    return found
+
+
+def check_shape(where: str, shape: Any) -> InputShape:
+    """The shape of one sample, as a tuple.
+
+    Raises:
+        ShapeError: when it is no sequence of positive lengths and None.
+    """
+    if isinstance(shape, (int, np.integer)):
+        raise ShapeError(
+            "a shape is a tuple",
+            where=where,
+            got=shape,
+            expected=f"({shape},)",
+            fix=f"input_shape=({shape},)",
+        )
+    found = tuple(None if n is None else int(n) for n in shape)
+    if any(n is not None and n <= 0 for n in found):
+        raise ShapeError(
+            "the lengths of a shape are positive",
+            where=where,
+            got=found,
+            expected="positive integers, or None for a length that varies",
+        )
+    return found
+
+
+def check_positive(where: str, argument: str, value: Any) -> int:
+    """`value` as a positive integer.
+
+    Raises:
+        ArgumentError: when it is not one.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ArgumentError(
+            f"{argument} must be a positive integer",
+            where=where,
+            got=f"{argument}={value!r}",
+            expected="1, 2, 3, ...",
+            fix=f"{argument}={int(value)}"
+            if isinstance(value, float) and value.is_integer() and value >= 1
+            else None,
+        )
+    return int(value)
+
+
+def input_shape_of(inputs: Any) -> Any:
+    """The shape of a tensor; a list of shapes for a tree of several."""
+    if isinstance(inputs, Value):
+        return inputs.spec.shape
+    return [leaf.spec.shape for leaf in tree.flatten(inputs)[0]]
