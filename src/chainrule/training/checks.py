@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -62,8 +62,11 @@ class Network(Protocol):
         activation: name of the activation of the output; None where not known.
     """
 
-    first: str
-    last: str
+    @property
+    def first(self) -> str: ...
+    @property
+    def last(self) -> str: ...
+
     input_shape: SampleShape | None
     output_shape: SampleShape | None
     activation: str | None
@@ -180,8 +183,9 @@ def check_input(case: Case) -> Iterator[Mistake]:
         fix = f"pass {name} with the columns that the model was made for"
     else:
         fix = case.network.change_input(shape)
+    came = f"{shape[0]}" if len(expected) == len(shape) == 1 else count_inputs(shape)
     yield Mistake(
-        f"the layer takes {count_inputs(expected)}, the data has {count_inputs(shape)}",
+        f"the layer takes {count_inputs(expected)}, the data has {came}",
         case.network.first,
         got=f"{name} of shape {case.x.shape}",
         expected=show_shape(expected),
@@ -320,7 +324,9 @@ def check_sparse(case: Case) -> Iterator[Mistake]:
 
 def _not_class_numbers(case: Case, labels: Labels) -> Mistake:
     name = case.y_name
-    fix: str | Callable[[], str] = f"classes, {name} = numpy.unique({name}, return_inverse=True)"
+    fix: str | Callable[[], str] = (
+        f"classes, {name} = numpy.unique({name}, return_inverse=True)"
+    )
     if not labels.whole and case.objective is not None:
         fix = case.objective.change(loss="'mean_squared_error'")
     return Mistake(
@@ -361,8 +367,8 @@ def _no_distribution(case: Case, labels: Labels, y: Array) -> Iterator[Mistake]:
         return
     row = int(np.argwhere(odd)[0][0]) if odd.any() else int(np.argmin(y.min(axis=-1)))
     yield Mistake(
-        "each row of labels must sum to 1; where a sample may have several classes, use "
-        "sigmoid and binary cross-entropy",
+        "each row of labels must sum to 1; where a sample may have several classes, "
+        "use sigmoid and binary cross-entropy",
         "loss",
         got=f"row {row} of {case.y_name} sums to {sums.reshape(len(y), -1)[row][0]:g}",
         expected="rows that sum to 1, without negative numbers",
@@ -443,10 +449,13 @@ def check_reachable(case: Case) -> Iterator[Mistake]:
     if labels is None or activation not in REACHABLE or case.objective is None:
         return
     low, high = REACHABLE[activation]
-    if case.objective.name not in REGRESSION or low <= labels.low <= labels.high <= high:
+    if (
+        case.objective.name not in REGRESSION
+        or low <= labels.low <= labels.high <= high
+    ):
         return
     yield Mistake(
-        f"{activation} gives numbers from {low:g} to {high:g}, and the targets go beyond",
+        f"{activation} gives numbers from {low:g} to {high:g}; the targets go beyond",
         case.network.last,
         got=f"{case.y_name} with {labels}",
         expected=f"targets from {low:g} to {high:g}, or an output without activation",

@@ -91,7 +91,9 @@ def _not_numbers(array: Array, name: str) -> Mistake:
     if kind in "US" and name.startswith("y"):
         fix = f"classes, {name} = numpy.unique({name}, return_inverse=True)"
     elif kind in "US":
-        fix = f"{name} = {name}.astype('float32')  # or encode each category by a number"
+        fix = (
+            f"{name} = {name}.astype('float32')  # or encode each category by a number"
+        )
     elif kind == "c":
         fix = f"{name} = numpy.concatenate([{name}.real, {name}.imag], axis=-1)"
     first = array.flat[0] if array.size else None
@@ -121,7 +123,9 @@ def _objects(array: Array, name: str) -> Mistake:
         else:
             fix += "  # after replacing or encoding what is no number"
         break
-    return Mistake("values are Python objects", name, got=got, expected=ACCEPTED, fix=fix)
+    return Mistake(
+        "values are Python objects", name, got=got, expected=ACCEPTED, fix=fix
+    )
 
 
 def describe_place(index: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ class History(Callback):
     """The numbers of every finished epoch; `fit` returns it.
 
     Attributes:
-        history: for each name (`loss`, `accuracy`, `val_loss`, ...) one number an epoch.
+        history: for each name (`loss`, `accuracy`, `val_loss`, ...) a number an epoch.
         epoch: the numbers of the epochs, counted from 0.
         interrupted: whether Ctrl-C ended training.
 

@@ -1,4 +1,4 @@
-"""The one training loop: epochs of a compiled step, in pieces that let Python look in."""
+"""The one training loop: epochs of a compiled step, in pieces that Python looks at."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Pieces:
         self._batches = 1
 
     def run(self, order: Array) -> Iterator[tuple[int, Any]]:
-        """Take all steps; give after each piece the rows done so far and its outputs."""
+        """Take all steps; after each piece give the rows done so far and its outputs."""
         done = 0
         while done < len(order):
             piece = order[done : done + self._batches * self.batch_size]
@@ -103,12 +103,19 @@ def measure(
             if check is not None:
                 check()
             if progress.live:
-                progress.advance(done, read_metrics(store.parts, loop.state()["metrics"]))
+                progress.advance(
+                    done, read_metrics(store.parts, loop.state()["metrics"])
+                )
         logs = read_metrics(store.parts, loop.state()["metrics"])
         progress.finish(logs)
         return logs
     finally:
         loop.begin((), ())
+
+
+def _read(loop: Loop, store: Store) -> Logs:
+    """What the metrics measured so far."""
+    return read_metrics(store.parts, loop.state()["metrics"])
 
 
 def predict(
@@ -177,8 +184,8 @@ class Fit:
             except KeyboardInterrupt:
                 history.interrupted = True
                 note = (
-                    f"Interrupted after {len(history.epoch)} finished epochs; the weights "
-                    "are those after the last step."
+                    f"Interrupted after {len(history.epoch)} finished epochs; the "
+                    "weights are those after the last step."
                 )
             finally:
                 self.progress.end(note)
@@ -252,10 +259,9 @@ class Fit:
                 self._begin(int(state["step"].numpy()), state["metrics"])
 
     def _logs(self) -> Logs:
-        return read_metrics(self.store.parts, self.loop.state()["metrics"])
+        return _read(self.loop, self.store)
 
 
 def _last(history: History) -> Logs:
     """The numbers of the last finished epoch."""
     return {name: column[-1] for name, column in history.history.items() if column}
-

@@ -51,8 +51,8 @@ def raise_mistakes(mistakes: Sequence[Mistake], task: str = "fit") -> None:
 
     Example:
         >>> raise_mistakes([])
-        >>> both = [Mistake("too narrow", "dense", fix="Dense(3)"), Mistake("empty", "x")]
-        >>> raise_mistakes(both)
+        >>> narrow = Mistake("too narrow", "dense", fix="Dense(3)")
+        >>> raise_mistakes([narrow, Mistake("empty", "x")])
         Traceback (most recent call last):
         chainrule.errors.DataError: fit: stopped before the first step by 2 mistakes
         <BLANKLINE>

@@ -116,10 +116,14 @@ def _read_entries(file: Any) -> dict[str, bytes]:
         infos = archive.infolist()
         names = [info.filename for info in infos]
         if sorted(names) not in (sorted(ENTRIES), sorted(ENTRIES[:2])):
-            raise FormatError("this is no model of chainrule", got=f"entries {names}"[:200])
+            raise FormatError(
+                "this is no model of chainrule", got=f"entries {names}"[:200]
+            )
         for info in infos:
             if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-                raise FormatError("an entry is compressed or encrypted", got=info.filename)
+                raise FormatError(
+                    "an entry is compressed or encrypted", got=info.filename
+                )
         if sum(info.file_size for info in infos) > size:
             raise FormatError("the entries claim to be larger than the file", got=size)
         if archive.getinfo(DESCRIPTION).file_size > LARGEST_DESCRIPTION:

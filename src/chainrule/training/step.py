@@ -102,7 +102,10 @@ def _measure(parts: Parts, state: State, loss: Any, y: Any, y_pred: Any) -> Stat
     mean = state["loss"]
     weighted = cast(loss, dtype=float64) * float(rows)
     new: State = {
-        "loss": {"total": mean["total"] + weighted, "count": mean["count"] + float(rows)}
+        "loss": {
+            "total": mean["total"] + weighted,
+            "count": mean["count"] + float(rows),
+        }
     }
     for name, metric in (parts.metrics or {}).items():
         new[name] = metric.update(state[name], y, y_pred)

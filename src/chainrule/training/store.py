@@ -1,4 +1,4 @@
-"""Where the numbers of a model live between runs, and how a loop gets and returns them."""
+"""Where the numbers of a model live between runs of the loop."""
 
 from __future__ import annotations
 
