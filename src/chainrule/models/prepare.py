@@ -112,33 +112,38 @@ class Preparation:
 
     def read(self, x: Any, y: Any, suffix: str = "") -> Examples | None:
         """Inputs and targets as arrays that fit together, or None where they do not."""
-        x_name, y_name = f"x{suffix}", f"y{suffix}"
+        names = f"x{suffix}", f"y{suffix}"
         with_y = self.model.objective is not None
-        x_array = self._array(x, x_name)
-        y_array = self._array(y, y_name) if with_y else None
+        x_array = self._array(x, names[0])
+        y_array = self._array(y, names[1]) if with_y else None
         if x_array is not None and y_array is not None and len(x_array) != len(y_array):
-            self.mistakes.append(_different_rows(x_array, y_array, x_name, y_name))
-        if x_array is not None and not self._build(x_array, suffix):
+            self.mistakes.append(_different_rows(x_array, y_array, *names))
+        if x_array is not None and not self._build(x_array):
             return None
-        if x_array is not None:
-            x_array = fit_inputs(x_array, self.model.input_shape())
-        network = self.model.describe()
-        sparse = with_y and getattr(self.model.objective, "name", "") == SPARSE
-        if y_array is not None:
-            y_array = fit_targets(y_array, network.output_shape, sparse)
-        finite_y = (
-            y_array if y_array is not None and self._finite(y_array, y_name) else None
-        )
-        if x_array is not None:
-            self._finite(x_array, x_name)
-        case = Case(network, self.model.objective, x_array, finite_y, x_name, y_name)
+        return self._check(x_array, y_array, names)
+
+    def _check(
+        self, x: Array | None, y: Array | None, names: tuple[str, str]
+    ) -> Examples | None:
+        """Data, network and loss against one another."""
+        objective, network = self.model.objective, self.model.describe()
+        sparse = objective is not None and objective.name == SPARSE
+        if x is not None:
+            x = fit_inputs(x, network.input_shape)
+            self._check_finite(x, names[0])
+        if y is not None:
+            y = fit_targets(y, network.output_shape, sparse)
+        usable = y is not None and self._check_finite(y, names[1])
+        case = Case(network, objective, x, y if usable else None, *names)
         known = {(mistake.where, mistake.problem) for mistake in self.mistakes}
         for mistake in find_mistakes(case):
             if (mistake.where, mistake.problem) not in known:
                 self.mistakes.append(mistake)
-        if x_array is None or (with_y and y_array is None):
+        if x is None or (objective is not None and y is None):
             return None
-        return Examples(x_array, y_array)
+        if sparse and usable and y is not None and y.dtype.kind == "f":
+            y = y.astype(np.int64)  # class numbers that came as floats
+        return Examples(x, y)
 
     def read_both(
         self, x: Any, y: Any, validation: Any, fraction: float
@@ -230,7 +235,7 @@ class Preparation:
         self.mistakes += found
         return not found
 
-    def _build(self, x: Array, suffix: str) -> bool:
+    def _build(self, x: Array) -> bool:
         """Make the weights, where the network learns its shape from the data."""
         if self.model.input_shape() is not None:
             return True
@@ -241,7 +246,7 @@ class Preparation:
             self.mistakes.append(
                 Mistake(
                     error.problem,
-                    error.where or f"x{suffix}",
+                    error.where or "model",
                     got=None if error.got is None else str(error.got),
                     expected=None if error.expected is None else str(error.expected),
                     fix=error.fix,
@@ -293,9 +298,6 @@ def fit_targets(y: Array, output_shape: SampleShape | None, sparse: bool) -> Arr
         output_shape = output_shape[:-1]
     if None in output_shape or y.shape[1:] == output_shape:
         return y
-    lengths = [n for n in output_shape if n is not None]
-    near = abs(y.ndim - 1 - len(lengths)) == 1 and math.prod(y.shape[1:]) == math.prod(
-        lengths
-    )
-    last = y.shape[-1] if y.ndim - 1 > len(lengths) else (lengths or [0])[-1]
-    return y.reshape(len(y), *lengths) if near and last == 1 else y
+    own, wanted = y.shape[1:], tuple(n or 0 for n in output_shape)
+    longer, shorter = sorted((own, wanted), key=len, reverse=True)
+    return y.reshape(len(y), *wanted) if longer == (*shorter, 1) else y

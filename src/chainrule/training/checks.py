@@ -54,8 +54,6 @@ class Network(Protocol):
     """What the checks know of a network, and how its lines of code are corrected.
 
     Attributes:
-        first: name of the first layer.
-        last: name of the layer whose units are the outputs.
         input_shape: what a sample must look like, None for free lengths; None as a
             whole while the network has not seen data.
         output_shape: what it gives for a sample.
@@ -63,9 +61,12 @@ class Network(Protocol):
     """
 
     @property
-    def first(self) -> str: ...
+    def first(self) -> str:
+        """Name of the first layer."""
+
     @property
-    def last(self) -> str: ...
+    def last(self) -> str:
+        """Name of the layer whose units are the outputs."""
 
     input_shape: SampleShape | None
     output_shape: SampleShape | None

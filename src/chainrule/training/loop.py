@@ -43,7 +43,7 @@ class Pieces:
         self._batches = 1
 
     def run(self, order: Array) -> Iterator[tuple[int, Any]]:
-        """Take all steps; after each piece give the rows done so far and its outputs."""
+        """Take all steps; after each piece give the rows done so far, and outputs."""
         done = 0
         while done < len(order):
             piece = order[done : done + self._batches * self.batch_size]
