@@ -8,9 +8,10 @@ level of `requires_grad` and `Tensor.backward()`.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
-from chainrule.ir.trace import recording
+from chainrule.ir.trace import LevelsInProgress, recording
 from chainrule.ir.value import Value, new_value
 from chainrule.ops import identity
 
@@ -18,20 +19,29 @@ TAPE_BIT = 1
 
 
 class _Pool:
-    """Bits that no live level uses."""
-
-    free: list[int]
-    used: int
+    """Bits, and which of them are in use."""
 
     def __init__(self) -> None:
-        self.free = []
+        self.free: list[int] = []
         self.used = 1
+        # a level may end while another begins: in another thread, or because the
+        # garbage collector runs just then
+        self.lock = RLock()
+        LevelsInProgress.mask |= TAPE_BIT
 
     def take(self) -> int:
-        if self.free:
-            return self.free.pop()
-        self.used += 1
-        return 1 << (self.used - 1)
+        with self.lock:
+            if not self.free:
+                self.free.append(1 << self.used)
+                self.used += 1
+            bit = self.free.pop()
+            LevelsInProgress.mask |= bit
+            return bit
+
+    def give(self, bit: int) -> None:
+        with self.lock:
+            LevelsInProgress.mask &= ~bit
+            self.free.append(bit)
 
 
 _pool = _Pool()
@@ -44,7 +54,7 @@ class Level:
         self.bit = _pool.take()
 
     def __del__(self) -> None:
-        _pool.free.append(self.bit)
+        _pool.give(self.bit)
 
     def track(self, value: Value) -> Any:
         """`value` as a new value with respect to which this level differentiates."""
@@ -60,7 +70,7 @@ class Level:
         """`value` without the tape that only this level needed."""
         if value is None or not value.tape & self.bit:
             return value
-        rest = value.tape & ~self.bit
+        rest = value.tape & ~self.bit & LevelsInProgress.mask
         if value.owner is not None and value.payload is None:
             # a traced value is known by its identity, and its trace keeps every node
             value.tape = rest

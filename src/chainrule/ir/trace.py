@@ -24,6 +24,15 @@ from chainrule.ir.value import Node, Value, new_value
 EVERY_LEVEL = -1  # a mask with all bits set
 
 
+class LevelsInProgress:
+    """The gradient levels that still need nodes, as a mask.
+
+    A value may outlive a level that it belonged to; it must not keep nodes for it.
+    """
+
+    mask: int = 0
+
+
 class Interpreter(Protocol):
     """Gives a meaning to the application of a primitive."""
 
@@ -206,7 +215,7 @@ def recorded_levels(inputs: Sequence[Value]) -> int:
     tape = 0
     for value in inputs:
         tape |= value.tape
-    return tape & _recording.get() if tape else 0
+    return tape & LevelsInProgress.mask & _recording.get() if tape else 0
 
 
 @contextmanager

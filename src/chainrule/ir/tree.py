@@ -74,16 +74,18 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         ([1, 2, 3], {'w': 1, 'b': [2, None, (3,)]})
     """
     leaves: list[Any] = []
+    return leaves, _collect(tree, leaves)
 
-    def walk(part: Any) -> Structure:
-        found = _parts(part)
-        if found is None:
-            leaves.append(part)
-            return LEAF
-        keys, parts = found
-        return Structure(type(part), keys, tuple(map(walk, parts)))
 
-    return leaves, walk(tree)
+def _collect(tree: Any, leaves: list[Any]) -> Structure:
+    # not a function within `flatten`: one that calls itself is a reference cycle, which
+    # would keep the leaves until the garbage collector runs
+    found = _parts(tree)
+    if found is None:
+        leaves.append(tree)
+        return LEAF
+    keys, parts = found
+    return Structure(type(tree), keys, tuple(_collect(part, leaves) for part in parts))
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
