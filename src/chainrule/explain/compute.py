@@ -1,0 +1,140 @@
+"""A training step with every number of it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from chainrule.autodiff.transforms import value_and_grad
+from chainrule.explain.observe import Observer, Visit, activation_name
+from chainrule.explain.step_trace import Array, LayerTrace, Weight
+from chainrule.functional import random
+from chainrule.ir.trace import constant
+from chainrule.training.step import Parts, State, autocast
+from chainrule.variable import current_values, substitute
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A step as it was computed.
+
+    Attributes:
+        loss: before the update.
+        loss_after: of the same batch, after it.
+        predictions: before it.
+        layers: in the order in which they were called.
+        state: the state after the step.
+    """
+
+    loss: float
+    loss_after: float
+    predictions: Array
+    layers: Sequence[LayerTrace]
+    state: State
+
+
+class _Step:
+    """The step of `training.step.make_train_step`, with its layers observed."""
+
+    def __init__(
+        self, parts: Parts, layers: Sequence[Any], state: State, batch: Any
+    ) -> None:
+        self.parts = parts
+        self.layers = layers
+        self.state = state
+        self.x = autocast(batch["x"], parts.dtype)
+        self.y = autocast(batch["y"], parts.dtype)
+        self.key = random.fold_in(state["key"], state["step"])
+        self.observer = Observer()
+
+    def forward(self, trainable: Any, frozen: Any, disturbances: Any = None) -> Any:
+        self.observer = Observer(disturbances)
+        with (
+            substitute(self.parts.variables, [*trainable, *frozen]),
+            random.stream(self.key),
+            self.observer.watching(self.layers),
+        ):
+            y_pred = self.parts.call(self.x, training=True)
+            assert self.parts.loss is not None
+            loss = self.parts.loss(self.y, y_pred)
+            return loss, (y_pred, current_values(self.parts.frozen))
+
+    def compute(self) -> Computed:
+        trainable, frozen = self.state["trainable"], self.state["frozen"]
+        self.forward(trainable, frozen)
+        zeros = [constant(np.zeros_like(v.data)) for v in self.observer.observed]
+        differentiated = value_and_grad(
+            lambda weights, errors: self.forward(weights, frozen, errors),
+            argnums=(0, 1),
+            has_aux=True,
+        )
+        (loss, (y_pred, new_frozen)), gradients = differentiated(trainable, zeros)
+        visits = self.observer.visits
+        new, optimizer = self.parts.optimizer.update(
+            gradients[0], self.state["optimizer"], trainable
+        )
+        after, _ = self.forward(new, frozen)
+        state = {
+            **self.state,
+            "trainable": list(new),
+            "frozen": new_frozen,
+            "optimizer": optimizer,
+            "step": self.state["step"] + 1,
+        }
+        weights = self._weights(gradients[0], new)
+        return Computed(
+            float(loss.data),
+            float(after.data),
+            y_pred.data,
+            [_layer_trace(visit, gradients[1], weights) for visit in visits],
+            state,
+        )
+
+    def _weights(self, gradients: Any, new: Any) -> dict[int, Weight]:
+        columns = zip(
+            self.parts.trainable, self.state["trainable"], gradients, new, strict=True
+        )
+        return {
+            id(variable): Weight(
+                variable.name, variable.path, before.data, gradient.data, after.data
+            )
+            for variable, before, gradient, after in columns
+        }
+
+
+def compute_step(
+    parts: Parts, layers: Sequence[Any], state: State, batch: Any
+) -> Computed:
+    """Take one training step and keep every number of it.
+
+    Args:
+        parts: what the step is made of.
+        layers: the layers to observe.
+        state: the state of a train step; it is not changed.
+        batch: `{"x": ..., "y": ...}`, tensors.
+    """
+    return _Step(parts, layers, state, batch).compute()
+
+
+def _layer_trace(visit: Visit, errors: Any, weights: dict[int, Weight]) -> LayerTrace:
+    layer = visit.layer
+    before, after = visit.places
+    pre = visit.pre_activation
+    return LayerTrace(
+        name=layer.name,
+        kind=type(layer).__name__,
+        activation=activation_name(layer),
+        input=visit.input.data,
+        pre_activation=None if pre is None else pre.data,
+        output=visit.output.data,
+        output_error=errors[after].data,
+        pre_activation_error=None if before is None else errors[before].data,
+        weights=[
+            replace(weights[id(v)], name=v.path.rpartition(f"{layer.name}/")[2])
+            for v in layer.weights
+            if id(v) in weights
+        ],
+    )
