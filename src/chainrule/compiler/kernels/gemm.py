@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from chainrule.compiler.cache import object_key, objects
 from chainrule.compiler.engine import Target, compile_module, host_target, load_object
 from chainrule.compiler.kernels.gemm_dot import emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
@@ -59,12 +60,7 @@ def function_type(name: str) -> IRType:
     return ir.FunctionType(ir.VoidType(), [kinds[k] for k in _ARGUMENTS[name]])
 
 
-def module_text(dtype: str, target: Target) -> str:
-    """The LLVM assembly of the module for one element type and machine.
-
-    Raises:
-        DTypeError: products of such elements are not made here.
-    """
+def _check(dtype: str) -> None:
     if dtype not in _ELEMENTS:
         raise DTypeError(
             "no matrix products of this type",
@@ -72,7 +68,16 @@ def module_text(dtype: str, target: Target) -> str:
             got=dtype,
             expected=" or ".join(_ELEMENTS),
         )
-    # Among 512-bit machines masks are registers of their own.
+
+
+def module_text(dtype: str, target: Target) -> str:
+    """The LLVM assembly of the module for one element type and machine.
+
+    Raises:
+        DTypeError: products of such elements are not made here.
+    """
+    _check(dtype)
+    # Machines with vectors of 512 bits have registers for masks.
     tile = RegisterTile.of(
         _ELEMENTS[dtype],
         vector_bits=8 * target.vector_bytes,
@@ -94,8 +99,11 @@ def module_text(dtype: str, target: Target) -> str:
 class GemmLibrary:
     """The compiled module of one element type, loaded into this process.
 
+    Its functions go when it goes; `gemm_library` gives one that stays.
+
     Args:
         dtype: `"float32"` or `"float64"`.
+        target: the machine whose vectors and registers it is made for.
 
     Raises:
         DTypeError: another dtype.
@@ -106,10 +114,16 @@ class GemmLibrary:
         True
     """
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, target: Target) -> None:
+        _check(dtype)
         self.dtype = dtype
-        text = module_text(dtype, host_target())
-        self._object = load_object(compile_module(text, passes=False))
+        shape = f"{target.vector_bytes} bytes, {target.vector_registers} registers"
+        key = object_key(f"gemm {dtype}, {shape}", target.fingerprint)
+        # The text is in its final shape: LLVM's passes would only unroll it.
+        code = objects().get(
+            key, lambda: compile_module(module_text(dtype, target), passes=False)
+        )
+        self._object = load_object(code)
         self._addresses = {name: self._object.address(name) for name in FUNCTIONS}
 
     def address(self, name: str) -> int:
@@ -120,4 +134,4 @@ class GemmLibrary:
 @cache
 def gemm_library(dtype: str) -> GemmLibrary:
     """The library of an element type, compiled or read from the cache at first use."""
-    return GemmLibrary(dtype)
+    return GemmLibrary(dtype, host_target())

@@ -20,7 +20,7 @@ _ARGUMENTS = (
 )
 _DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
 # Fewer rows than this use a slab of B too few times to repay its copy.
-PACKING_ROWS = 24
+PACKING_ROWS = 96
 # Bytes in a row of B from which on its copy is worth while.
 PACKING_STRIDE = 1024
 

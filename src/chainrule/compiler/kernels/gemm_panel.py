@@ -14,7 +14,7 @@ from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 
 # Steps of k after which the accumulators go to memory, so that the slab of B that a
 # panel walks through again and again stays in the cache nearest but one.
-DEPTH = 256
+DEPTH = 512
 
 _PANEL = (
     "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, ptr %c, i64 %c_row, i64 %rows, "
