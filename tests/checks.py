@@ -134,7 +134,8 @@ def layouts(array: Array) -> Iterator[tuple[str, Array]]:
     """The same array as memory of other orders and strides."""
     yield "Fortran order", np.array(array, order="F")
     spread = np.zeros([2 * n for n in array.shape], array.dtype)
-    strided = spread[(*[slice(None, None, 2)] * array.ndim, ...)]
+    every_second: Any = (*[slice(None, None, 2)] * array.ndim, ...)
+    strided = spread[every_second]
     strided[...] = array
     yield "every second element", strided
     turned = np.flip(array).copy()
@@ -204,7 +205,8 @@ def check_gradients(
     random = np.random.default_rng(seed)
     for level in range(1, order + 1):
         cotangents = [
-            random.normal(size=value.shape) for value in run_eagerly(function, arrays)
+            np.asarray(random.normal(size=value.shape))
+            for value in run_eagerly(function, arrays)
         ]
         check_pullback(function, arrays, cotangents, random, f"{where}, order {level}")
         function = pullback_of(function, len(arrays))

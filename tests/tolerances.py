@@ -21,6 +21,8 @@ EXACT = Tolerance(0.0, 0.0)
 ROUNDING = {"float32": Tolerance(2e-5, 2e-6), "float64": Tolerance(1e-11, 1e-12)}
 # another implementation of the same functions
 PARITY = {"float32": Tolerance(2e-4, 2e-5), "float64": Tolerance(1e-9, 1e-10)}
+# the loss after up to 100 training steps, in which rounding adds up
+TRAINING = {"float32": Tolerance(1e-5, 1e-6)}
 # central differences in float64, relative to the size of what is compared
 DIFFERENCES = {"float64": Tolerance(2e-6, 2e-8)}
 

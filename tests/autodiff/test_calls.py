@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from chainrule import ops
-from chainrule.autodiff import checkpoint, custom_vjp, grad, jvp, value_and_grad, vjp, vmap
+from chainrule.autodiff import (
+    checkpoint,
+    custom_vjp,
+    grad,
+    jvp,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from chainrule.errors import ArgumentError, GradientError, ShapeError
 from chainrule.ir import PRIMITIVES, constant, evaluate, trace, verify
 from tests.checks import check_gradients, spec_of
@@ -37,7 +45,7 @@ def with_rule(scale: float) -> Any:
     return sine
 
 
-# ---- checkpoint ------------------------------------------------------------------------
+# ---- checkpoint ----------------------------------------------------------------------
 
 
 def test_checkpoint_computes_again_instead_of_keeping() -> None:
@@ -97,7 +105,7 @@ def test_checkpoint_within_checkpoint() -> None:
     assert_close(grad(outer)(double(0.3)).data, grad(plain)(double(0.3)).data)
 
 
-# ---- custom_vjp: the rule is used, in every transformation -----------------------------
+# ---- custom_vjp: the rule is used, in every transformation ---------------------------
 
 SCALE = 3.0  # the rule is wrong by this factor, so that its use can be seen
 SINE = with_rule(SCALE)
@@ -115,7 +123,9 @@ USES: dict[str, Callable[[Any], Any]] = {
     "grad of vmap of checkpoint": grad(
         lambda x: ops.reduce_sum(vmap(checkpoint(SINE))(x), axes=(0,))
     ),
-    "vmap of vmap of grad": lambda x: vmap(vmap(grad(SINE)))(ops.reshape(x, shape=(1, 3))),
+    "vmap of vmap of grad": lambda x: vmap(vmap(grad(SINE)))(
+        ops.reshape(x, shape=(1, 3))
+    ),
 }
 
 
@@ -131,7 +141,7 @@ def test_second_order_differentiates_the_rule() -> None:
     assert_close(grad(grad(SINE))(double(0.4)).data, -SCALE * np.sin(0.4))
 
 
-# ---- custom_vjp: closures --------------------------------------------------------------
+# ---- custom_vjp: closures ------------------------------------------------------------
 
 
 def scaled_by(w: Any) -> Any:
@@ -149,7 +159,9 @@ def scaled_by(w: Any) -> Any:
 
 
 CLOSURES: dict[str, Callable[[Any], Any]] = {
-    "tracked by grad": lambda w: value_and_grad(lambda x: scaled_by(w)(x))(double(5.0))[1],
+    "tracked by grad": lambda w: value_and_grad(lambda x: scaled_by(w)(x))(double(5.0))[
+        1
+    ],
     "within checkpoint": lambda w: grad(
         lambda x: checkpoint(lambda x, w: scaled_by(w)(x))(x, w)
     )(double(5.0)),
@@ -165,7 +177,9 @@ CLOSURES: dict[str, Callable[[Any], Any]] = {
         )
     )(double(5.0)),
     "vmap of grad": lambda w: ops.reshape(
-        vmap(lambda w: grad(scaled_by(w))(double(5.0)))(ops.broadcast_to(w, shape=(1,))),
+        vmap(lambda w: grad(scaled_by(w))(double(5.0)))(
+            ops.broadcast_to(w, shape=(1,))
+        ),
         shape=(),
     ),
 }
@@ -186,7 +200,7 @@ def test_what_a_rule_closes_over_has_no_gradient_by_it() -> None:
     assert found.data.item() == 0.0
 
 
-# ---- custom_vjp: arguments and cotangents ----------------------------------------------
+# ---- custom_vjp: arguments and cotangents --------------------------------------------
 
 
 def product() -> Any:
@@ -217,7 +231,9 @@ def test_cotangents_are_matched_by_structure(
     function = product()
     function.defvjp(_forward, lambda kept, g: cotangents(kept[0], g["z"]))
     pair = {"x": double(2.0), "y": double(5.0)}
-    found, extra = grad(lambda p, e: function(p, e, "name")["z"], (0, 1))(pair, double(1.0))
+    found, extra = grad(lambda p, e: function(p, e, "name")["z"], (0, 1))(
+        pair, double(1.0)
+    )
     numbers = [found["x"], found["y"], extra]
     assert [g.data.item() for g in numbers] == expected
 

@@ -35,8 +35,6 @@ def _chain(x: Any, length: int = DEPTH) -> Any:
     return x
 
 
-
-
 def _watch(value: Value) -> weakref.ref[Value]:
     return weakref.ref(value)
 

@@ -23,8 +23,8 @@ def number(value: Any) -> float:
     return float(value.data.item())
 
 
-# ---- every order of three transformations ----------------------------------------------
-# Each maps an elementwise function to an elementwise function, so that they nest freely.
+# ---- every order of three transformations --------------------------------------------
+# Each maps an elementwise function to an elementwise function, so they nest freely.
 
 
 def by_grad(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +69,9 @@ DERIVATIVES: list[Callable[..., Any]] = [
 ]
 
 
-@pytest.mark.parametrize("names", list(itertools.product(ALL, repeat=3)), ids=" of ".join)
+@pytest.mark.parametrize(
+    "names", list(itertools.product(ALL, repeat=3)), ids=" of ".join
+)
 def test_three_transformations_in_any_order(names: tuple[str, ...]) -> None:
     function: Callable[..., Any] = ops.sin
     for name in reversed(names):
@@ -81,7 +83,7 @@ def test_three_transformations_in_any_order(names: tuple[str, ...]) -> None:
     assert_close(evaluate(verify(graph), [X])[0], expected)
 
 
-# ---- perturbation confusion ------------------------------------------------------------
+# ---- perturbation confusion ----------------------------------------------------------
 
 
 def test_inner_derivative_of_a_constant_is_not_confused() -> None:
@@ -132,7 +134,9 @@ def test_derivatives_of_closures_over_batched_values() -> None:
     assert_close(found.data, X)
     # the gradient of a batch, by a value that every example shares
     found = grad(
-        lambda w: ops.reduce_sum(vmap(lambda x: ops.multiply(ops.sin(x), w))(X), axes=(0,))
+        lambda w: ops.reduce_sum(
+            vmap(lambda x: ops.multiply(ops.sin(x), w))(X), axes=(0,)
+        )
     )(constant(2.0))
     assert_close(found.data, np.sum(np.sin(X)))
 

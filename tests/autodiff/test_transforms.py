@@ -53,7 +53,7 @@ def matmul(a: Any, b: Any) -> Any:
     return ops.contract(a, b, sums=((1,), (0,)), batch=((), ()))
 
 
-# ---- grad and value_and_grad -----------------------------------------------------------
+# ---- grad and value_and_grad ---------------------------------------------------------
 
 
 def test_gradient_of_nested_arguments_has_their_structure() -> None:
@@ -113,7 +113,9 @@ def test_value_and_gradient_and_more() -> None:
 
 
 def test_keyword_arguments_are_constants() -> None:
-    found = grad(lambda x, scale: ops.multiply(x, scale))(2.0, scale=constant(3.0, dtype=float32))
+    found = grad(lambda x, scale: ops.multiply(x, scale))(
+        2.0, scale=constant(3.0, dtype=float32)
+    )
     assert found.data.item() == 3.0
 
 
@@ -164,12 +166,16 @@ def test_argnums_outside_is_refused() -> None:
         grad(ops.sin, 1)(2.0)
 
 
-# ---- vjp and jvp -----------------------------------------------------------------------
+# ---- vjp and jvp ---------------------------------------------------------------------
 
 
 def test_pullback_of_a_tree() -> None:
     def function(x: Any, w: Any) -> Any:
-        return {"product": matmul(x, w), "position": ops.argmax(x, axis=1), "none": None}
+        return {
+            "product": matmul(x, w),
+            "position": ops.argmax(x, axis=1),
+            "none": None,
+        }
 
     y, pullback = vjp(function, X, W)
     assert_close(y["product"].data, X @ W)
@@ -234,7 +240,7 @@ def test_directional_derivative_agrees_with_the_jacobian() -> None:
     assert_close(tangent.data, jacobian(function)(x).data @ v)
 
 
-# ---- jacobian, hessian, hvp ------------------------------------------------------------
+# ---- jacobian, hessian, hvp ----------------------------------------------------------
 
 
 def test_jacobian_of_trees_has_both_structures() -> None:
@@ -274,7 +280,7 @@ def test_hessian_of_several_arguments() -> None:
     assert [[h.data.item() for h in row] for row in found] == [[10.0, 6.0], [6.0, 0.0]]
 
 
-# ---- control of what is differentiated -------------------------------------------------
+# ---- control of what is differentiated -----------------------------------------------
 
 
 def test_stop_gradient() -> None:
@@ -301,7 +307,11 @@ def test_integers_pass_through_without_a_gradient() -> None:
         index = ops.argmax(x, axis=0)
         return ops.take(x, index, axis=0)
 
-    assert grad(function)(constant(np.array([1.0, 5.0, 2.0]))).data.tolist() == [0, 1, 0]
+    assert grad(function)(constant(np.array([1.0, 5.0, 2.0]))).data.tolist() == [
+        0,
+        1,
+        0,
+    ]
 
     def through_integers(x: Any) -> Any:
         whole = ops.cast(x, dtype=as_dtype("int64"))
@@ -320,7 +330,7 @@ def test_conversion_carries_gradients_between_floats() -> None:
     assert found.data.item() == 3.0
 
 
-# ---- the same walk, traced -------------------------------------------------------------
+# ---- the same walk, traced -----------------------------------------------------------
 
 TRANSFORMED: list[Callable[[Any], Any]] = [
     grad(total),

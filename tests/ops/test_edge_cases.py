@@ -225,7 +225,9 @@ def test_padding_of_every_kind(length: int, low: int, high: int, interior: int) 
     x = np.arange(1.0, length + 1)
     widths = {"low": (low,), "high": (high,), "interior": (interior,)}
     between = [[number, *[9.0] * interior] for number in x]
-    middle = [n for part in between for n in part][: max((interior + 1) * length - interior, 0)]
+    middle = [n for part in between for n in part][
+        : max((interior + 1) * length - interior, 0)
+    ]
     expected = [9.0] * low + middle + [9.0] * high
     actual = ops.pad(constant(x), constant(9.0), **widths)
     assert actual.data.tolist() == expected
@@ -302,7 +304,9 @@ def test_contraction_pairs_axes_in_any_order(order: tuple[int, ...]) -> None:
     text = f"ijklm,n{''.join(letters[axis] for axis in order)}m->min"
     actual = ops.contract(constant(a), constant(b), sums=sums, batch=batch).data
     assert_close(actual, np.einsum(text, a, b))
-    shuffled = tuple(zip(*sorted(zip(*sums, strict=True), key=lambda pair: pair[1]), strict=True))
+    shuffled = tuple(
+        zip(*sorted(zip(*sums, strict=True), key=lambda pair: pair[1]), strict=True)
+    )
     check_gradients(
         lambda a, b: [ops.contract(a, b, sums=shuffled, batch=batch)], [a, b]
     )

@@ -37,6 +37,8 @@ class Structure:
     def __str__(self) -> str:
         if self.kind is None:
             return "*"
+        if self.kind is type(None):
+            return "None"
         parts = [str(child) for child in self.children]
         if issubclass(self.kind, dict):
             pairs = zip(self.keys, parts, strict=True)
