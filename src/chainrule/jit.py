@@ -87,7 +87,8 @@ def _kind(leaf: Any, static: bool) -> Static | Dynamic:
 
 
 def _as_value(leaf: Any, kind: Dynamic) -> Any:
-    value = leaf if isinstance(leaf, Value) else constant(leaf)
+    # a copy: a result may be a view of its argument, which the caller may write to
+    value = leaf if isinstance(leaf, Value) else constant(np.array(leaf))
     if kind.weak and not value.weak:
         value.weak = True
     return value

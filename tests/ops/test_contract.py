@@ -147,7 +147,12 @@ def test_every_operation_is_exported_and_documented() -> None:
         if isinstance(value, Operation)
     }
     assert set(operations) == set(PRIMITIVES) - {"call"}
-    undocumented = [name for name, op in operations.items() if len(op.__doc__) < 10]
+    # one that is NumPy's speaks of arguments that the operation does not have
+    undocumented = [
+        name
+        for name, op in operations.items()
+        if not op.__doc__ or "out=" in op.__doc__
+    ]
     assert undocumented == []
     assert set(ops.__all__) >= {
         n for n, v in vars(ops).items() if v in operations.values()

@@ -97,7 +97,8 @@ def vmap(
     Args:
         function: takes and returns trees of values.
         in_axes: the batch axis of every argument, or a tuple with one entry per
-            argument; None for an argument that all examples share.
+            argument; None for an argument that all examples share, as they share all
+            keyword arguments.
         out_axes: the batch axis of the results.
 
     Returns:

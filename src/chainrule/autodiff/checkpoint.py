@@ -245,6 +245,9 @@ class custom_vjp:
     what the backward pass needs; `backward(residuals, cotangent)` returns a tuple with
     one cotangent, or None, per argument.
 
+    All three are traced when the function is called. What they take from around them
+    may be traced or tracked itself, but has no gradient by this function.
+
     Raises:
         GradientError: when it is called before `defvjp`.
 

@@ -89,6 +89,9 @@ class Level:
 def no_grad() -> AbstractContextManager[None]:
     """Within the block, nothing is kept for `Tensor.backward()`.
 
+    It is about what is kept while computing at once: `grad` and functions that are
+    being traced take no notice of it. `stop_gradient` cuts every gradient.
+
     Example:
         >>> import chainrule
         >>> w = chainrule.asarray([1.0, 2.0], requires_grad=True)

@@ -46,7 +46,11 @@ def operation(
     multiple: bool = False,
     doc: str = "",
 ) -> Operation:
-    """Register a primitive and return the function that applies it."""
+    """Register a primitive and return the function that applies it.
+
+    The arguments are the fields of `Primitive`; `doc` says what the operation gives,
+    and is the docstring of the reference where that has one of its own.
+    """
     primitive = Primitive(
         name=name,
         spec=spec,
@@ -59,7 +63,9 @@ def operation(
         not_differentiable=not_differentiable,
         multiple=multiple,
     )
-    return Operation(primitive, doc or reference.__doc__ or "")
+    # the docstring of one of NumPy's own functions speaks of other arguments
+    own = "" if isinstance(reference, np.ufunc) else reference.__doc__ or ""
+    return Operation(primitive, doc or own)
 
 
 def check_dtype(name: str, dtype: DType, allowed: Sequence[DType]) -> None:

@@ -37,6 +37,7 @@ def _unary(
     samples: Samples,
     *,
     dtypes: Sequence[DType] = FLOATS,
+    doc: str = "",
 ) -> Operation:
     """Define a function of one number; without a rule its gradient is zero."""
     return operation(
@@ -47,6 +48,7 @@ def _unary(
         dtypes=dtypes,
         samples=samples,
         traits=[Trait.ELEMENTWISE],
+        doc=doc,
     )
 
 
@@ -62,6 +64,7 @@ def _binary(
     *,
     dtypes: Sequence[DType] = NUMBERS,
     commutative: bool = False,
+    doc: str = "",
 ) -> Operation:
     traits = [Trait.ELEMENTWISE] + [Trait.COMMUTATIVE] * commutative
     return operation(
@@ -72,6 +75,7 @@ def _binary(
         dtypes=dtypes,
         samples=samples,
         traits=traits,
+        doc=doc,
     )
 
 
@@ -86,12 +90,14 @@ add = _binary(
     per_input(lambda g, y, a, b: g, lambda g, y, a, b: g),
     real_pairs(_ANY, _ANY),
     commutative=True,
+    doc="`a + b`; integers wrap around.",
 )
 subtract = _binary(
     "subtract",
     np.subtract,
     per_input(lambda g, y, a, b: g, lambda g, y, a, b: negative(g)),
     real_pairs(_ANY, _ANY),
+    doc="`a - b`; integers wrap around.",
 )
 multiply: Operation = _binary(
     "multiply",
@@ -99,6 +105,7 @@ multiply: Operation = _binary(
     per_input(lambda g, y, a, b: multiply(g, b), lambda g, y, a, b: multiply(g, a)),
     real_pairs(_ANY, _ANY),
     commutative=True,
+    doc="`a * b`; integers wrap around.",
 )
 divide: Operation = _binary(
     "divide",
@@ -109,6 +116,7 @@ divide: Operation = _binary(
     ),
     real_pairs(_ANY, _AWAY),
     dtypes=FLOATS,
+    doc="`a / b`; by zero, infinity or not-a-number.",
 )
 
 
@@ -167,7 +175,12 @@ power = _binary(
 )
 
 negative: Operation = _unary(
-    "negative", np.negative, lambda g, y, x: negative(g), reals(-2, 2), dtypes=NUMBERS
+    "negative",
+    np.negative,
+    lambda g, y, x: negative(g),
+    reals(-2, 2),
+    dtypes=NUMBERS,
+    doc="`-x`; integers wrap around.",
 )
 absolute = _unary(
     "absolute",
@@ -175,14 +188,23 @@ absolute = _unary(
     lambda g, y, x: multiply(g, sign(x)),
     reals(0.3, 2),
     dtypes=NUMBERS,
+    doc="`|x|`; the smallest integer is its own.",
 )
-sign: Operation = _unary("sign", np.sign, None, reals(0.3, 2), dtypes=NUMBERS)
+sign: Operation = _unary(
+    "sign",
+    np.sign,
+    None,
+    reals(0.3, 2),
+    dtypes=NUMBERS,
+    doc="-1, 0 or 1; not-a-number stays.",
+)
 maximum = _binary(
     "maximum",
     np.maximum,
     per_input(lambda g, y, a, b: _share(g, a, b), lambda g, y, a, b: _share(g, b, a)),
     real_pairs((-2, -0.1), (0, 2)),
     commutative=True,
+    doc="The larger of both; not-a-number wins. A tie shares its gradient.",
 )
 minimum = _binary(
     "minimum",
@@ -190,6 +212,7 @@ minimum = _binary(
     per_input(lambda g, y, a, b: _share(g, b, a), lambda g, y, a, b: _share(g, a, b)),
     real_pairs((-2, -0.1), (0, 2)),
     commutative=True,
+    doc="The smaller of both; not-a-number wins. A tie shares its gradient.",
 )
 
 
@@ -202,16 +225,40 @@ def _share(g: Any, winner: Any, loser: Any) -> Any:
 
 # ---- exponentials and logarithms -----------------------------------------------------
 
-exp = _unary("exp", np.exp, lambda g, y, x: multiply(g, y), reals(-3, 3))
-expm1 = _unary(
-    "expm1", np.expm1, lambda g, y, x: multiply(g, add(y, 1.0)), reals(-3, 3)
+exp = _unary(
+    "exp",
+    np.exp,
+    lambda g, y, x: multiply(g, y),
+    reals(-3, 3),
+    doc="`e ** x`.",
 )
-log = _unary("log", np.log, lambda g, y, x: divide(g, x), reals(0.2, 4))
+expm1 = _unary(
+    "expm1",
+    np.expm1,
+    lambda g, y, x: multiply(g, add(y, 1.0)),
+    reals(-3, 3),
+    doc="`e ** x - 1`, exact near 0.",
+)
+log = _unary(
+    "log",
+    np.log,
+    lambda g, y, x: divide(g, x),
+    reals(0.2, 4),
+    doc="The natural logarithm; not-a-number below 0.",
+)
 log1p = _unary(
-    "log1p", np.log1p, lambda g, y, x: divide(g, add(x, 1.0)), reals(-0.7, 4)
+    "log1p",
+    np.log1p,
+    lambda g, y, x: divide(g, add(x, 1.0)),
+    reals(-0.7, 4),
+    doc="`log(1 + x)`, exact near 0.",
 )
 sqrt = _unary(
-    "sqrt", np.sqrt, lambda g, y, x: divide(multiply(g, 0.5), y), reals(0.2, 4)
+    "sqrt",
+    np.sqrt,
+    lambda g, y, x: divide(multiply(g, 0.5), y),
+    reals(0.2, 4),
+    doc="The square root; not-a-number below 0.",
 )
 
 
@@ -247,33 +294,47 @@ erf = _unary(
 
 # ---- trigonometric and hyperbolic ----------------------------------------------------
 
-sin = _unary("sin", np.sin, lambda g, y, x: multiply(g, cos(x)), reals(-3, 3))
+sin = _unary(
+    "sin",
+    np.sin,
+    lambda g, y, x: multiply(g, cos(x)),
+    reals(-3, 3),
+    doc="The sine of x radians.",
+)
 cos: Operation = _unary(
-    "cos", np.cos, lambda g, y, x: negative(multiply(g, sin(x))), reals(-3, 3)
+    "cos",
+    np.cos,
+    lambda g, y, x: negative(multiply(g, sin(x))),
+    reals(-3, 3),
+    doc="The cosine of x radians.",
 )
 tan = _unary(
     "tan",
     np.tan,
     lambda g, y, x: multiply(g, add(multiply(y, y), 1.0)),
     reals(-1.2, 1.2),
+    doc="The tangent of x radians.",
 )
 asin = _unary(
     "asin",
     np.arcsin,
     lambda g, y, x: divide(g, sqrt(subtract(1.0, multiply(x, x)))),
     reals(-0.9, 0.9),
+    doc="The angle in [-pi/2, pi/2] whose sine is x.",
 )
 acos = _unary(
     "acos",
     np.arccos,
     lambda g, y, x: negative(divide(g, sqrt(subtract(1.0, multiply(x, x))))),
     reals(-0.9, 0.9),
+    doc="The angle in [0, pi] whose cosine is x.",
 )
 atan = _unary(
     "atan",
     np.arctan,
     lambda g, y, x: divide(g, add(multiply(x, x), 1.0)),
     reals(-3, 3),
+    doc="The angle in [-pi/2, pi/2] whose tangent is x.",
 )
 
 
@@ -290,39 +351,78 @@ atan2 = _binary(
     ),
     real_pairs(_AWAY, _AWAY),
     dtypes=FLOATS,
+    doc="The angle of the point (b, a) in [-pi, pi].",
 )
-sinh = _unary("sinh", np.sinh, lambda g, y, x: multiply(g, cosh(x)), reals(-3, 3))
+sinh = _unary(
+    "sinh",
+    np.sinh,
+    lambda g, y, x: multiply(g, cosh(x)),
+    reals(-3, 3),
+    doc="`(exp(x) - exp(-x)) / 2`.",
+)
 cosh: Operation = _unary(
-    "cosh", np.cosh, lambda g, y, x: multiply(g, sinh(x)), reals(-3, 3)
+    "cosh",
+    np.cosh,
+    lambda g, y, x: multiply(g, sinh(x)),
+    reals(-3, 3),
+    doc="`(exp(x) + exp(-x)) / 2`.",
 )
 tanh = _unary(
     "tanh",
     np.tanh,
     lambda g, y, x: multiply(g, subtract(1.0, multiply(y, y))),
     reals(-3, 3),
+    doc="`sinh(x) / cosh(x)`.",
 )
 asinh = _unary(
     "asinh",
     np.arcsinh,
     lambda g, y, x: divide(g, sqrt(add(multiply(x, x), 1.0))),
     reals(-3, 3),
+    doc="The number whose hyperbolic sine is x.",
 )
 acosh = _unary(
     "acosh",
     np.arccosh,
     lambda g, y, x: divide(g, sqrt(multiply(subtract(x, 1.0), add(x, 1.0)))),
     reals(1.3, 4),
+    doc="The number >= 0 whose hyperbolic cosine is x.",
 )
 atanh = _unary(
     "atanh",
     np.arctanh,
     lambda g, y, x: divide(g, subtract(1.0, multiply(x, x))),
     reals(-0.9, 0.9),
+    doc="The number whose hyperbolic tangent is x.",
 )
 
 # ---- rounding ------------------------------------------------------------------------
 
-floor = _unary("floor", np.floor, None, reals(0.1, 0.9))
-ceil = _unary("ceil", np.ceil, None, reals(0.1, 0.9))
-trunc = _unary("trunc", np.trunc, None, reals(0.1, 0.9))
-round_ = _unary("round", np.rint, None, reals(0.6, 1.4))
+floor = _unary(
+    "floor",
+    np.floor,
+    None,
+    reals(0.1, 0.9),
+    doc="The largest whole number not above x.",
+)
+ceil = _unary(
+    "ceil",
+    np.ceil,
+    None,
+    reals(0.1, 0.9),
+    doc="The smallest whole number not below x.",
+)
+trunc = _unary(
+    "trunc",
+    np.trunc,
+    None,
+    reals(0.1, 0.9),
+    doc="x without its fraction.",
+)
+round_ = _unary(
+    "round",
+    np.rint,
+    None,
+    reals(0.6, 1.4),
+    doc="The nearest whole number; halves go to the even one.",
+)

@@ -46,6 +46,7 @@ def _discrete(
     dtypes: Sequence[DType],
     result: DType | None = None,
     commutative: bool = False,
+    doc: str = "",
 ) -> Operation:
     """Define an operation whose result has no gradient."""
     return operation(
@@ -56,6 +57,7 @@ def _discrete(
         dtypes=dtypes,
         samples=samples,
         traits=[Trait.ELEMENTWISE] + [Trait.COMMUTATIVE] * commutative,
+        doc=doc,
     )
 
 
@@ -63,27 +65,76 @@ def _discrete(
 
 _SAME = real_pairs((-1, 1), (-1, 1), smooth=False)
 
-equal = _discrete("equal", np.equal, _SAME, dtypes=ALL, result=bool_, commutative=True)
-not_equal = _discrete(
-    "not_equal", np.not_equal, _SAME, dtypes=ALL, result=bool_, commutative=True
+equal = _discrete(
+    "equal",
+    np.equal,
+    _SAME,
+    dtypes=ALL,
+    result=bool_,
+    commutative=True,
+    doc="Whether a = b; not-a-number equals nothing.",
 )
-less = _discrete("less", np.less, _SAME, dtypes=ALL, result=bool_)
-less_equal = _discrete("less_equal", np.less_equal, _SAME, dtypes=ALL, result=bool_)
+not_equal = _discrete(
+    "not_equal",
+    np.not_equal,
+    _SAME,
+    dtypes=ALL,
+    result=bool_,
+    commutative=True,
+    doc="Whether a differs from b; not-a-number differs from all.",
+)
+less = _discrete(
+    "less",
+    np.less,
+    _SAME,
+    dtypes=ALL,
+    result=bool_,
+    doc="Whether a < b.",
+)
+less_equal = _discrete(
+    "less_equal",
+    np.less_equal,
+    _SAME,
+    dtypes=ALL,
+    result=bool_,
+    doc="Whether a <= b.",
+)
 
 # ---- logic ---------------------------------------------------------------------------
 
 _ONLY_BOOL = (bool_,)
 
 logical_and = _discrete(
-    "logical_and", np.logical_and, booleans(2), dtypes=_ONLY_BOOL, commutative=True
+    "logical_and",
+    np.logical_and,
+    booleans(2),
+    dtypes=_ONLY_BOOL,
+    commutative=True,
+    doc="Whether both hold.",
 )
 logical_or = _discrete(
-    "logical_or", np.logical_or, booleans(2), dtypes=_ONLY_BOOL, commutative=True
+    "logical_or",
+    np.logical_or,
+    booleans(2),
+    dtypes=_ONLY_BOOL,
+    commutative=True,
+    doc="Whether one or both hold.",
 )
 logical_xor = _discrete(
-    "logical_xor", np.logical_xor, booleans(2), dtypes=_ONLY_BOOL, commutative=True
+    "logical_xor",
+    np.logical_xor,
+    booleans(2),
+    dtypes=_ONLY_BOOL,
+    commutative=True,
+    doc="Whether just one of both holds.",
 )
-logical_not = _discrete("logical_not", np.logical_not, booleans(1), dtypes=_ONLY_BOOL)
+logical_not = _discrete(
+    "logical_not",
+    np.logical_not,
+    booleans(1),
+    dtypes=_ONLY_BOOL,
+    doc="Whether it does not hold.",
+)
 
 # ---- bits ----------------------------------------------------------------------------
 
@@ -112,16 +163,35 @@ _WORDS = integers(0, 100, 2)
 _COUNTS = integers(0, 9, 2)
 
 bitwise_and = _discrete(
-    "bitwise_and", np.bitwise_and, _WORDS, dtypes=INTEGERS, commutative=True
+    "bitwise_and",
+    np.bitwise_and,
+    _WORDS,
+    dtypes=INTEGERS,
+    commutative=True,
+    doc="The bits that are set in both.",
 )
 bitwise_or = _discrete(
-    "bitwise_or", np.bitwise_or, _WORDS, dtypes=INTEGERS, commutative=True
+    "bitwise_or",
+    np.bitwise_or,
+    _WORDS,
+    dtypes=INTEGERS,
+    commutative=True,
+    doc="The bits that are set in one or both.",
 )
 bitwise_xor = _discrete(
-    "bitwise_xor", np.bitwise_xor, _WORDS, dtypes=INTEGERS, commutative=True
+    "bitwise_xor",
+    np.bitwise_xor,
+    _WORDS,
+    dtypes=INTEGERS,
+    commutative=True,
+    doc="The bits that are set in just one of both.",
 )
 bitwise_invert = _discrete(
-    "bitwise_invert", np.invert, integers(0, 100, 1), dtypes=INTEGERS
+    "bitwise_invert",
+    np.invert,
+    integers(0, 100, 1),
+    dtypes=INTEGERS,
+    doc="Every bit turned.",
 )
 shift_left = _discrete("shift_left", _shift_left, _COUNTS, dtypes=INTEGERS)
 shift_right = _discrete("shift_right", _shift_right, _COUNTS, dtypes=INTEGERS)
