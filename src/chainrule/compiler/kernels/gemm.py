@@ -30,10 +30,11 @@ from functools import cache
 
 from chainrule.compiler.cache import object_key, objects
 from chainrule.compiler.engine import Target, compile_module, host_target, load_object
+from chainrule.compiler.kernels.gemm_blocked import emit_blocked
 from chainrule.compiler.kernels.gemm_dot import emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
 from chainrule.compiler.kernels.gemm_panel import emit_panels
-from chainrule.compiler.kernels.register_tile import RegisterTile
+from chainrule.compiler.kernels.register_tile import RegisterTile, declarations
 from chainrule.compiler.kernels.transpose import emit_transpose
 from chainrule.compiler.llvm_types import IRType, ir
 from chainrule.errors import DTypeError
@@ -86,9 +87,10 @@ def module_text(dtype: str, target: Target) -> str:
     )
     width = f'"prefer-vector-width"="{8 * target.vector_bytes}"'
     parts = [
-        tile.declarations(),
+        declarations(tile),
         *emit_panels(tile),
         *emit_drivers(tile),
+        *emit_blocked(tile),
         emit_dot_products(tile),
         *emit_transpose(tile),
         f"attributes #0 = {{ nounwind {width} }}",

@@ -18,15 +18,58 @@ _ARGUMENTS = (
     "ptr %a, i64 %a_row, i64 %a_k, ptr {b}, i64 {b_step}, ptr {c}, i64 %c_row, "
     "i64 %rows, i64 {columns}, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch"
 )
-_DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
+DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
 # Fewer rows than this use a slab of B too few times to repay its copy.
 PACKING_ROWS = 96
 # Bytes in a row of B from which on its copy is worth while.
 PACKING_STRIDE = 1024
+# Bytes between columns of A, bytes in all of it, and panels of C, from which on it is
+# worth while to pack A.
+SCATTERED_STRIDE = 2048
+SCATTERED_BYTES = 1 << 20
+SCATTERED_PANELS = 4
 
 
 def _forward(b: str, c: str, columns: str) -> str:
     return _ARGUMENTS.format(b=b, b_step="%b_step", c=c, columns=columns)
+
+
+def batches_together(code: Assembly) -> str:
+    """How many batches make a slab: all, where that is not too deep."""
+    depth = code.multiply("%k", "%batches")
+    before, divides, after = code.block, code.fresh("divide"), code.fresh("after")
+    code.branch(code.compare("sgt", depth, DEPTH), divides, after)
+    code.start(divides)
+    quotient = code.value(f"udiv i64 {DEPTH}, %k")
+    some = code.compare("sgt", quotient, 0)
+    count = code.value(f"select i1 {some}, i64 {quotient}, i64 1")
+    code.go(after)
+    code.start(after)
+    return code.value(f"phi i64 [ %batches, %{before} ], [ {count}, %{divides} ]")
+
+
+def next_width(code: Assembly, tile: RegisterTile, left: str) -> str:
+    """Vectors in the next panel: full ones, and two equal ones to end with."""
+    half = code.value(f"lshr i64 {code.add(left, 1)}, 1")
+    fits = code.compare("sle", left, tile.vectors)
+    ending = code.value(f"select i1 {fits}, i64 {left}, i64 {half}")
+    many = code.compare("sge", left, 2 * tile.vectors)
+    return code.value(f"select i1 {many}, i64 {tile.vectors}, i64 {ending}")
+
+
+def call_panel(
+    code: Assembly, widths: dict[int, str], width: str, arguments: str
+) -> None:
+    """Call the function of panels of this width."""
+    labels = {number: code.fresh("width") for number in widths}
+    arms = " ".join(f"i64 {n}, label %{name}" for n, name in labels.items())
+    after = code.fresh("after")
+    code.do(f"switch i64 {width}, label %{after} [{arms}]")
+    for number, label in labels.items():
+        code.start(label)
+        code.do(f"call void @panel_{widths[number]}({arguments})")
+        code.go(after)
+    code.start(after)
 
 
 @dataclass
@@ -54,36 +97,25 @@ class Driver:
             self.buffer = code.value(f"alloca [{room} x {tile.element}], align 64")
         last = code.add("%columns", tile.lanes - 1)
         vectors = code.value(f"udiv i64 {last}, {tile.lanes}")
-        self.together = self.batches_together()
+        self.together = batches_together(code)
         with code.loop(vectors) as loop:
-            width = self.width(code.subtract(vectors, loop.index))
+            width = next_width(code, tile, code.subtract(vectors, loop.index))
             self.slabs(code.multiply(loop.index, tile.lanes), width)
             loop.step = width
         code.do("ret void")
         return code.text()
 
-    def batches_together(self) -> str:
-        """How many batches make a slab: all, where that is not too deep."""
-        code = self.code
-        depth = code.multiply("%k", "%batches")
-        before, divides, after = code.block, code.fresh("divide"), code.fresh("after")
-        code.branch(code.compare("sgt", depth, DEPTH), divides, after)
-        code.start(divides)
-        quotient = code.value(f"udiv i64 {DEPTH}, %k")
-        some = code.compare("sgt", quotient, 0)
-        count = code.value(f"select i1 {some}, i64 {quotient}, i64 1")
-        code.go(after)
-        code.start(after)
-        return code.value(f"phi i64 [ %batches, %{before} ], [ {count}, %{divides} ]")
-
-    def width(self, left: str) -> str:
-        """Vectors in the next panel: full ones, and two equal ones to end with."""
-        code, full = self.code, self.tile.vectors
-        half = code.value(f"lshr i64 {code.add(left, 1)}, 1")
-        fits = code.compare("sle", left, full)
-        ending = code.value(f"select i1 {fits}, i64 {left}, i64 {half}")
-        many = code.compare("sge", left, 2 * full)
-        return code.value(f"select i1 {many}, i64 {full}, i64 {ending}")
+    def call_panel(self, width: str, tail: str, arguments: str) -> None:
+        """Call a panel's function; width 0 stands for half a vector."""
+        code, tile = self.code, self.tile
+        widths = {number: str(number) for number in range(1, tile.vectors + 1)}
+        if tile.half() is not None:
+            widths[0] = "half"
+            one = code.compare("eq", width, 1)
+            little = code.compare("sle", tail, tile.lanes // 2)
+            half = code.value(f"and i1 {one}, {little}")
+            width = code.value(f"select i1 {half}, i64 0, i64 {width}")
+        call_panel(code, widths, width, arguments)
 
     def slabs(self, column: str, width: str) -> None:
         """One panel: all batches and all of k, slab by slab."""
@@ -110,8 +142,9 @@ class Driver:
             accumulate = code.compare("ne", started, 0)
             self.call_panel(
                 width,
-                f"ptr {a_here}, i64 %a_row, i64 %a_k, {packed[0]}, ptr {c}, "
-                f"i64 %c_row, i64 %rows, i64 {k}, i64 {count}, i64 %a_batch, "
+                tail,
+                f"ptr {a_here}, i64 %a_row, i64 %a_row, i64 %a_k, {packed[0]}, "
+                f"ptr {c}, i64 %c_row, i64 %rows, i64 {k}, i64 {count}, i64 %a_batch, "
                 f"{packed[1]}, i64 {tail}, i1 {accumulate}",
             )
 
@@ -142,20 +175,6 @@ class Driver:
                     f"i64 {row}, i64 {columns}, i64 {k})"
                 )
         return f"ptr {self.buffer}, i64 {row}", f"i64 {size}"
-
-    def call_panel(self, width: str, arguments: str) -> None:
-        """Call the function of panels of this width."""
-        code = self.code
-        widths = range(1, self.tile.vectors + 1)
-        labels = {number: code.fresh("width") for number in widths}
-        arms = " ".join(f"i64 {n}, label %{name}" for n, name in labels.items())
-        after = code.fresh("after")
-        code.do(f"switch i64 {width}, label %{after} [{arms}]")
-        for number, name in labels.items():
-            code.start(name)
-            code.do(f"call void @panel_{number}({arguments})")
-            code.go(after)
-        code.start(after)
 
 
 def _copy(tile: RegisterTile) -> str:
@@ -227,11 +246,32 @@ def begin(code: Assembly) -> None:
         code.do("call void @zeros(ptr %c, i64 %c_row, i64 %rows, i64 %columns)")
 
 
+def scattered(code: Assembly, tile: RegisterTile) -> str:
+    """Whether A is transposed and does not stay in the caches."""
+    size = code.multiply("%rows", "%k")
+    conditions = [
+        code.compare("eq", "%a_row", 1),
+        code.compare("sge", "%a_k", SCATTERED_STRIDE // tile.size),
+        code.compare("sgt", size, SCATTERED_BYTES // tile.size),
+        code.compare("sgt", "%columns", SCATTERED_PANELS * tile.vectors * tile.lanes),
+    ]
+    if not tile.masks:
+        # The panels read whole vectors of B.
+        rest = code.value(f"urem i64 %columns, {tile.lanes}")
+        conditions.append(code.compare("eq", rest, 0))
+    result = conditions[0]
+    for condition in conditions[1:]:
+        result = code.value(f"and i1 {result}, {condition}")
+    return result
+
+
 def _product(tile: RegisterTile) -> str:
     """`gemm_nn`: choose whether to pack."""
-    code = Assembly(f"define void @gemm_nn({_DRIVER.replace('b_step', 'b_k')}) #0")
+    code = Assembly(f"define void @gemm_nn({DRIVER.replace('b_step', 'b_k')}) #0")
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_k")
     begin(code)
+    with code.when(scattered(code, tile), leave=True):
+        code.do(f"call void @gemm_blocked({arguments})")
     rows = code.compare("sge", "%rows", PACKING_ROWS)
     stride = code.compare("sge", "%b_k", PACKING_STRIDE // tile.size)
     pays = code.value(f"and i1 {rows}, {stride}")
@@ -260,7 +300,7 @@ def _split(code: Assembly, tile: RegisterTile) -> None:
 
 def _product_packed() -> str:
     """`gemm_nt_packed`: B is contiguous along k and is packed."""
-    names = _DRIVER.replace("b_step", "b_column")
+    names = DRIVER.replace("b_step", "b_column")
     code = Assembly(f"define void @gemm_nt_packed({names}) #0")
     begin(code)
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_column")
@@ -272,7 +312,7 @@ def _product_packed() -> str:
 def emit_drivers(tile: RegisterTile) -> list[str]:
     """The exported products over panels, and what they call."""
     drivers = [
-        Driver(tile, mode, Assembly(f"define internal void @gemm_{mode}({_DRIVER}) #0"))
+        Driver(tile, mode, Assembly(f"define internal void @gemm_{mode}({DRIVER}) #0"))
         for mode in ("direct", "copied", "transposed")
     ]
     texts = [driver.emit() for driver in drivers]

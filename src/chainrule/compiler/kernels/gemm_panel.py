@@ -17,14 +17,18 @@ from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 DEPTH = 512
 
 _PANEL = (
-    "ptr %a, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, ptr %c, i64 %c_row, i64 %rows, "
-    "i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch, i64 %tail, i1 %accumulate"
+    "ptr %a, i64 %a_tile, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, ptr %c, "
+    "i64 %c_row, i64 %rows, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch, "
+    "i64 %tail, i1 %accumulate"
 )
 
 
 @dataclass
 class Panel:
     """Emits the function of panels of one width.
+
+    `%a_tile` is the way from a row to the next where a tile begins; within a tile it is
+    `%a_row`.
 
     Attributes:
         tile: the machine's register tile.
@@ -39,13 +43,18 @@ class Panel:
     mask: str = ""
 
     def emit(self) -> str:
-        """The text of the function `panel_<vectors>`."""
+        """The text of the function."""
         code, rows = self.code, self.tile.rows
         self.mask = lanes_below(code, "%tail", self.tile.lanes)
         self.whole = code.compare("eq", "%tail", self.tile.lanes)
         self.offsets = ["0"]
         for row in range(1, rows):
-            self.offsets.append(code.multiply("%a_row", row))
+            offset = code.multiply("%a_row", row)
+            if self.vectors == 1:
+                # Frozen, they are no multiples of one number to LLVM, which would walk
+                # from row to row by additions that wait for one another.
+                offset = code.value(f"freeze i64 {offset}")
+            self.offsets.append(offset)
         rest = code.value(f"urem i64 %rows, {rows}")
         full = code.subtract("%rows", rest)
         with (
@@ -67,7 +76,7 @@ class Panel:
     def tile_at(self, row: str, rows: int) -> None:
         """Compute `rows` rows of C from row `row` on."""
         code, element = self.code, self.tile.element
-        a = code.at(element, "%a", code.multiply(row, "%a_row"))
+        a = code.at(element, "%a", code.multiply(row, "%a_tile"))
         c = code.at(element, "%c", code.multiply(row, "%c_row"))
         lines = [c]
         for _ in range(1, rows):
@@ -172,13 +181,14 @@ class Panel:
         code.start(after)
 
 
+def _panel(tile: RegisterTile, vectors: int, name: str) -> str:
+    signature = f"define internal void @panel_{name}({_PANEL}) #0"
+    return Panel(tile, vectors, Assembly(signature)).emit()
+
+
 def emit_panels(tile: RegisterTile) -> list[str]:
-    """The functions of panels of 1 to `tile.vectors` vectors."""
-    return [
-        Panel(
-            tile,
-            vectors,
-            Assembly(f"define internal void @panel_{vectors}({_PANEL}) #0"),
-        ).emit()
-        for vectors in range(1, tile.vectors + 1)
-    ]
+    """Functions for panels of half a vector and of 1 to `tile.vectors` vectors."""
+    half = tile.half()
+    widths = range(1, tile.vectors + 1)
+    whole = [_panel(tile, vectors, str(vectors)) for vectors in widths]
+    return whole if half is None else [*whole, _panel(half, 1, "half")]

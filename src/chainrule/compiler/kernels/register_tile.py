@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chainrule.compiler.kernels.assembly import Assembly
 
@@ -37,11 +37,20 @@ class RegisterTile:
         return cls(
             element,
             lanes,
-            rows=8 if many else 6,
-            vectors=3 if many else 2,
+            rows=6,
+            vectors=4 if many else 2,
             dot_rows=4 if many else 2,
             masks=masks,
         )
+
+    def half(self) -> RegisterTile | None:
+        """The tile for less than half a vector of columns, where it is faster.
+
+        A machine with masks may work through two halves in the time of one vector.
+        """
+        if not self.masks:
+            return None
+        return replace(self, lanes=self.lanes // 2, rows=8, vectors=1)
 
     @property
     def vector(self) -> str:
@@ -57,22 +66,6 @@ class RegisterTile:
     def suffix(self) -> str:
         """How intrinsics name the vector type."""
         return f"v{self.lanes}f{8 * self.size}"
-
-    def declarations(self) -> str:
-        """The intrinsics that kernels use."""
-        vector, mask = self.vector, f"<{self.lanes} x i1>"
-        short, name = f"<4 x {self.element}>", f"v4f{8 * self.size}"
-        store = "declare void @llvm.masked.store"
-        lines = [
-            f"declare {vector} @llvm.fmuladd.{self.suffix}"
-            f"({vector}, {vector}, {vector})",
-            f"declare {vector} @llvm.masked.load.{self.suffix}.p0"
-            f"(ptr, i32, {mask}, {vector})",
-            f"{store}.{self.suffix}.p0({vector}, ptr, i32, {mask})",
-            f"{store}.{name}.p0({short}, ptr, i32, <4 x i1>)",
-        ]
-        # With vectors of four lanes the last two are the same.
-        return "\n".join(dict.fromkeys(lines))
 
     def load(self, code: Assembly, address: str) -> str:
         """A vector of neighbours."""
@@ -123,6 +116,23 @@ class RegisterTile:
             f"shufflevector {self.vector} {left}, {self.vector} {right}, "
             f"<{len(lanes)} x i32> <{picks}>"
         )
+
+
+def declarations(tile: RegisterTile) -> str:
+    """The intrinsics that kernels use, for vectors of all widths."""
+    shorter = [replace(tile, lanes=4), tile.half() or tile]
+    lines = []
+    for kind in (tile, *shorter):
+        vector, mask = kind.vector, f"<{kind.lanes} x i1>"
+        lines += [
+            f"declare {vector} @llvm.fmuladd.{kind.suffix}"
+            f"({vector}, {vector}, {vector})",
+            f"declare {vector} @llvm.masked.load.{kind.suffix}.p0"
+            f"(ptr, i32, {mask}, {vector})",
+            f"declare void @llvm.masked.store.{kind.suffix}.p0"
+            f"({vector}, ptr, i32, {mask})",
+        ]
+    return "\n".join(dict.fromkeys(lines))
 
 
 def lanes_below(code: Assembly, count: str, lanes: int) -> str:

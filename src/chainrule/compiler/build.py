@@ -1,0 +1,381 @@
+"""From groups of roots to kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from chainrule.compiler.expression import Expression, Place, Pool
+from chainrule.compiler.fuse import Group, express, is_fold, view_base
+from chainrule.compiler.index import Axis, Index, dot, of
+from chainrule.compiler.kernel import (
+    ContractKernel,
+    Fold,
+    Kernel,
+    LibraryKernel,
+    LoopKernel,
+    Operand,
+    Write,
+)
+from chainrule.compiler.lower import Indices, Lowering, Store
+from chainrule.errors import GraphError
+from chainrule.ir.value import Node, Value
+from chainrule.ops.contract import free_axes
+
+LONG_ROW = 64  # elements of a row from which on it is read again, not computed again
+
+
+class KernelBuilder:
+    """Builds the kernel of one group.
+
+    Args:
+        stores: the values kept in memory.
+        kept: the ids of the values that somebody outside of their group reads.
+        codes: messages of bounds checks; their positions plus one are status codes.
+    """
+
+    def __init__(
+        self, stores: dict[int, Store], kept: set[int], codes: list[tuple[Node, int]]
+    ) -> None:
+        self.stores = stores
+        self.kept = kept
+        self.codes = codes
+
+    def build(self, group: Group) -> tuple[Kernel, list[Value]]:
+        """The kernel, and the values in its buffers."""
+        name = _name(group)
+        if group.kind == "library":
+            return self._library(group, name)
+        low = Lowering(self.stores, codes=self.codes)
+        product: Expression | None = None
+        operands: tuple[Operand, Operand] | None = None
+        roots = group.roots
+        if group.kind == "contract":
+            root, *roots = group.roots
+            dtype = root.spec.dtype
+            product = low.pool.local("product", dtype, group.rows)
+            operands = self._operands(low, group, root)
+        stages: list[Write | Fold] = []
+        if product is not None:
+            self._member(low, group, group.roots[0], product, (), stages)
+        for root in roots:
+            self._root(low, group, root, stages)
+        dtypes = tuple(value.spec.dtype for value in low.buffers)
+        if product is not None and operands is not None:
+            kernel: Kernel = self._contract(
+                name, group, product, operands, stages, dtypes
+            )
+        else:
+            rows, lane = _split_rows(group)
+            kernel = LoopKernel(name, rows, lane, tuple(stages), dtypes)
+            kernel = collapse(kernel, low.pool)
+        return kernel, low.buffers
+
+    # ---- loops -------------------------------------------------------------------------
+
+    def _root(
+        self, low: Lowering, group: Group, root: Value, stages: list[Write | Fold]
+    ) -> None:
+        expression, axes = express(low, group, root)
+        if not is_fold(root):
+            self._member(low, group, root, expression, axes, stages)
+            return
+        node = root.node
+        assert node is not None
+        local = low.pool.local(f"fold{len(stages)}", root.spec.dtype, group.rows)
+        operation = "sum" if node.primitive.name == "contract" else node.primitive.name
+        stages.append(Fold(local, operation, expression, axes))
+        self._member(low, group, root, local, (), stages)
+
+    def _member(
+        self,
+        low: Lowering,
+        group: Group,
+        root: Value,
+        expression: Expression,
+        axes: tuple[Axis, ...],
+        stages: list[Write | Fold],
+    ) -> None:
+        """Store `root` if somebody else reads it, and let later stages know it."""
+        stored = id(root) in self.kept
+        if stored:
+            point = tuple(map(of, group.rows + axes))
+            offset = dot(point, self.stores[id(root)].strides)
+            stages.append(Write(low.buffer(root), offset, expression, axes))
+        again = stored and axes and axes[-1].extent > LONG_ROW
+
+        def known(indices: Indices) -> Expression | None:
+            return None if again else expression
+
+        low.members[id(root)] = known
+
+    # ---- contractions ------------------------------------------------------------------
+
+    def _operands(
+        self, low: Lowering, group: Group, root: Value
+    ) -> tuple[Operand, Operand]:
+        node = root.node
+        assert node is not None
+        sums, batch = node.params["sums"], node.params["batch"]
+        left, right = node.inputs
+        count = len(batch[0])
+        rows = free_axes(left.spec.ndim, sums[0], batch[0])
+        columns = free_axes(right.spec.ndim, sums[1], batch[1])
+        shape = count, len(rows), len(columns)
+        return (
+            self._operand(low, left, (sums[0], batch[0], rows), shape, 0),
+            self._operand(low, right, (sums[1], batch[1], columns), shape, 1),
+        )
+
+    def _operand(
+        self,
+        low: Lowering,
+        value: Value,
+        axes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]],
+        shape: tuple[int, int, int],
+        side: int,
+    ) -> Operand:
+        sums, batch, free = axes
+        strides = view_strides(value, self.stores)
+        extents = value.spec.shape
+        summed = merge([(extents[axis], strides[axis]) for axis in sums])
+        _, rows, columns = shape
+        own = [strides[axis] for axis in free]
+        # the loops around the product: batch axes, all rows but the last, all columns
+        # but the last
+        outer = [strides[axis] for axis in batch]
+        other_rows, other_columns = max(rows - 1, 0), max(columns - 1, 0)
+        if side == 0:
+            outer += own[:-1] + [0] * other_columns
+        else:
+            outer += [0] * other_rows + own[:-1]
+        row = own[-1] if own else 0
+        number = low.buffer(view_base(value))
+        return Operand(number, 0, row, tuple(s for _, s in summed), tuple(outer))
+
+    def _contract(
+        self,
+        name: str,
+        group: Group,
+        product: Expression,
+        operands: tuple[Operand, Operand],
+        stages: list[Write | Fold],
+        dtypes: tuple[object, ...],
+    ) -> ContractKernel:
+        root = group.roots[0]
+        node = root.node
+        assert node is not None
+        sums, batch = node.params["sums"], node.params["batch"]
+        left, right = node.inputs
+        count = len(batch[0])
+        rows = len(free_axes(left.spec.ndim, sums[0], batch[0]))
+        row_axes = group.rows[count : count + rows]
+        column_axes = group.rows[count + rows :]
+        m = row_axes[-1] if row_axes else Axis(1)
+        n = column_axes[-1] if column_axes else Axis(1)
+        outer = group.rows[:count] + row_axes[:-1] + column_axes[:-1]
+        extents = [left.spec.shape[axis] for axis in sums[0]]
+        both = zip(extents, _sum_strides(left, sums[0], self.stores),
+                   _sum_strides(right, sums[1], self.stores), strict=True)
+        merged = merge_pairs(list(both))
+        a = replace(operands[0], sums=tuple(pair[1] for pair in merged))
+        b = replace(operands[1], sums=tuple(pair[2] for pair in merged))
+        writes = tuple(stage for stage in stages if isinstance(stage, Write))
+        return ContractKernel(
+            name, outer, m, n, tuple(pair[0] for pair in merged), a, b, product, writes,
+            dtypes,  # type: ignore[arg-type]
+        )
+
+    # ---- library -----------------------------------------------------------------------
+
+    def _library(self, group: Group, name: str) -> tuple[Kernel, list[Value]]:
+        root = group.roots[0]
+        node = root.node
+        assert node is not None
+        values = [*node.inputs, root]
+        params = tuple((key, int(item)) for key, item in node.params.items())
+        if node.primitive.name == "scatter_add":
+            self.codes.append((node, node.inputs[0].spec.shape[node.params["axis"]]))
+            params += (("code", len(self.codes)),)
+        kernel = LibraryKernel(
+            name,
+            node.primitive.name,
+            tuple(value.spec.shape for value in values),
+            tuple(self.stores[id(value)].strides for value in values),
+            params,
+            tuple(value.spec.dtype for value in values),
+        )
+        return kernel, values
+
+
+def _name(group: Group) -> str:
+    """A readable name: what is computed first, and in which layer."""
+    node = group.roots[0].node
+    assert node is not None
+    places = dict.fromkeys(r.node.scope for r in group.roots if r.node and r.node.scope)
+    scope = next(iter(places), "")
+    return f"{scope}:{node.primitive.name}" if scope else node.primitive.name
+
+
+def _split_rows(group: Group) -> tuple[tuple[Axis, ...], Axis | None]:
+    """Outer loops and lane of a group; axes of one position need no loop."""
+    rows = tuple(axis for axis in group.rows if axis.extent != 1)
+    if group.kind == "row" or not rows:
+        return rows, None
+    return rows[:-1], rows[-1]
+
+
+def view_strides(value: Value, stores: dict[int, Store]) -> tuple[int, ...]:
+    """Strides of a stored value, or of one seen through axes in another order."""
+    order = tuple(range(value.spec.ndim))
+    while value.node is not None and id(value) not in stores:
+        if value.node.primitive.name != "permute_dims":
+            raise GraphError("an operand is not stored", got=value.spec)
+        order = tuple(value.node.params["axes"][axis] for axis in order)
+        value = value.node.inputs[0]
+    strides = stores[id(value)].strides
+    return tuple(strides[axis] for axis in order)
+
+
+def _sum_strides(
+    value: Value, axes: Sequence[int], stores: dict[int, Store]
+) -> list[int]:
+    strides = view_strides(value, stores)
+    return [strides[axis] for axis in axes]
+
+
+def merge(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Extents and strides, with axes that follow one another in memory made one."""
+    triples = [(extent, stride, stride) for extent, stride in axes]
+    return [(extent, stride) for extent, stride, _ in merge_pairs(triples)]
+
+
+def merge_pairs(axes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Extents and two strides each, merged where both sides allow it."""
+    merged: list[tuple[int, int, int]] = []
+    for extent, left, right in axes:
+        if extent == 1 and len(axes) > 1:
+            continue
+        if merged:
+            before = merged[-1]
+            if before[1] == left * extent and before[2] == right * extent:
+                merged[-1] = (before[0] * extent, left, right)
+                continue
+        merged.append((extent, left, right))
+    return merged or [(1, 0, 0)]
+
+
+# ---- collapsing ------------------------------------------------------------------------
+
+
+def collapse(kernel: LoopKernel, pool: Pool) -> LoopKernel:
+    """Neighbouring loops made one where every index moves along both evenly."""
+    axes = [*kernel.rows, kernel.lane] if kernel.lane is not None else [*kernel.rows]
+    position = len(axes) - 2
+    while position >= 0:
+        outer, inner = axes[position], axes[position + 1]
+        assert outer is not None and inner is not None
+        if all(_even(index, outer, inner) for index in _indices(kernel)):
+            joint = Axis(outer.extent * inner.extent)
+            mapping = {outer: Index(), inner: of(joint)}
+            kernel = _substituted(kernel, mapping, pool)
+            axes[position : position + 2] = [joint]
+        position -= 1
+    rows = tuple(axis for axis in axes if axis is not None)
+    if kernel.lane is None:
+        return replace(kernel, rows=rows)
+    return replace(kernel, rows=rows[:-1], lane=rows[-1])
+
+
+def _even(index: Index, outer: Axis, inner: Axis) -> bool:
+    if not (index.is_affine_in(outer) and index.is_affine_in(inner)):
+        return False
+    return index.coefficient(outer) == index.coefficient(inner) * inner.extent
+
+
+def _indices(kernel: LoopKernel) -> Iterable[Index]:
+    """Every index in the kernel."""
+    seen: set[int] = set()
+    stack = [stage.expression for stage in kernel.stages]
+    for stage in kernel.stages:
+        if isinstance(stage, Write):
+            yield stage.offset
+    while stack:
+        expression = stack.pop()
+        if id(expression) in seen:
+            continue
+        seen.add(id(expression))
+        stack.extend(expression.inputs)
+        index = _index_of(expression)
+        if index is not None:
+            yield index
+            stack.extend(_data_expressions(index))
+
+
+def _index_of(expression: Expression) -> Index | None:
+    if isinstance(expression.detail, Place):
+        return expression.detail.offset
+    return expression.detail if isinstance(expression.detail, Index) else None
+
+
+def _data_expressions(index: Index) -> list[Expression]:
+    found: list[Expression] = []
+    for atom, _ in index.terms:
+        expression = getattr(atom, "expression", None)
+        inner = getattr(atom, "index", None)
+        if expression is not None:
+            found.append(expression)
+        if inner is not None:
+            found += _data_expressions(inner)
+    return found
+
+
+def _substituted(
+    kernel: LoopKernel, mapping: dict[Axis, Index], pool: Pool
+) -> LoopKernel:
+    """The kernel with loop variables replaced; locals follow their stages."""
+    memo: dict[int, Expression] = {}
+
+    def visit(e: Expression) -> Expression:
+        if id(e) not in memo:
+            memo[id(e)] = _rebuilt(e, tuple(map(visit, e.inputs)), mapping, pool)
+        return memo[id(e)]
+
+    stages: list[Write | Fold] = []
+    for stage in kernel.stages:
+        expression = visit(stage.expression)
+        if isinstance(stage, Write):
+            offset = stage.offset.substitute(mapping)
+            stages.append(replace(stage, offset=offset, expression=expression))
+        else:
+            stages.append(
+                replace(stage, local=visit(stage.local), expression=expression)
+            )
+    return replace(kernel, stages=tuple(stages))
+
+
+def _rebuilt(
+    e: Expression,
+    inputs: tuple[Expression, ...],
+    mapping: dict[Axis, Index],
+    pool: Pool,
+) -> Expression:
+    index = _index_of(e)
+    if index is None:
+        axes = _mapped_axes(e.axes, mapping) if e.kind == "local" else ()
+        return pool.make(e.kind, e.dtype, inputs, e.detail, axes)
+    moved = index.substitute(mapping)
+    axes = tuple(dict.fromkeys(moved.axes()))
+    if isinstance(e.detail, Place):
+        return pool.make(e.kind, e.dtype, inputs, Place(e.detail.buffer, moved), axes)
+    return pool.make(e.kind, e.dtype, inputs, moved, axes)
+
+
+def _mapped_axes(
+    axes: Sequence[Axis], mapping: dict[Axis, Index]
+) -> tuple[Axis, ...]:
+    result: dict[Axis, None] = {}
+    for axis in axes:
+        for new in mapping[axis].axes() if axis in mapping else (axis,):
+            result[new] = None
+    return tuple(result)

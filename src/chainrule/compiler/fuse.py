@@ -1,0 +1,337 @@
+"""Fusion: which values are stored, and which are computed together in one kernel.
+
+A root is a value that is computed by a loop of its own: a reduction, a contraction, an
+output, or an elementwise value that several kernels need. Everything else is expressed
+inside the loops that read it. Roots join the group of an earlier root where they have
+its loops and read what it computes at the same point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from chainrule.compiler.expression import Expression
+from chainrule.compiler.index import Axis, of
+from chainrule.compiler.lower import READS_STORED, Indices, Lowering, Store
+from chainrule.ir.graph import Graph
+from chainrule.ir.spec import Shape
+from chainrule.ir.value import Node, Value
+from chainrule.ops.contract import free_axes
+
+REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+LIBRARY = ("argsort", "scatter_add", "cumulative_sum")
+COSTLY = frozenset(
+    "exp expm1 log log1p sqrt sigmoid erf sin cos tan asin acos atan atan2 sinh cosh tanh"
+    " asinh acosh atanh power divide floor_divide remainder".split()
+)
+INLINE_LIMIT = 160  # operations expressed inside one another
+SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
+ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
+
+
+@dataclass(eq=False)
+class Group:
+    """Roots that one kernel computes.
+
+    Attributes:
+        kind: `map`, `row`, `contract` or `library`.
+        rows: the axes of its outer loops; for `map` and `contract`, of the whole domain.
+        roots: what it computes, in order.
+        columns: for `row`, the axes along the rows, by their extents.
+        after: the groups that must run before it.
+        number: its place in the order of making.
+    """
+
+    kind: str
+    rows: tuple[Axis, ...]
+    number: int
+    roots: list[Value] = field(default_factory=list)
+    columns: dict[Shape, tuple[Axis, ...]] = field(default_factory=dict)
+    after: set[Group] = field(default_factory=set)
+    reads: set[int] = field(default_factory=set)
+
+    @property
+    def domain(self) -> Shape:
+        """Extents of `rows`."""
+        return tuple(axis.extent for axis in self.rows)
+
+    def column_axes(self, extents: Shape) -> tuple[Axis, ...]:
+        """The axes along rows of these extents; stages with equal ones share them."""
+        if extents not in self.columns:
+            self.columns[extents] = tuple(map(Axis, extents))
+        return self.columns[extents]
+
+
+def is_fold(value: Value) -> bool:
+    """Whether `value` is folded over axes, element by element."""
+    if value.node is None:
+        return False
+    name = value.node.primitive.name
+    return name in REDUCTIONS or (name == "contract" and not uses_blocks(value.node))
+
+
+def reduced_axes(node: Node) -> tuple[int, ...]:
+    """The axes that a reduction folds."""
+    params = node.params
+    return (params["axis"],) if "axis" in params else tuple(params["axes"])
+
+
+def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
+    """The values that are computed by loops of their own, in order.
+
+    `forced` are the ids of values that must be stored whatever the rules say.
+    """
+    users: dict[int, int] = {}
+    for node in graph.nodes:
+        for value in {id(v): v for v in node.inputs}.values():
+            users[id(value)] = users.get(id(value), 0) + 1
+    wanted = {id(value) for value in graph.outputs} | (forced or set())
+    for node in graph.nodes:
+        wanted.update(id(value) for value in _stored_inputs(node))
+    roots: list[Value] = []
+    sizes: dict[int, int] = {}
+    for node in graph.nodes:
+        value = node.outputs[0]
+        size = 1 + sum(sizes.get(id(v), 0) for v in node.inputs)
+        costly = node.primitive.name in COSTLY and users.get(id(value), 0) > 1
+        if id(value) in wanted or _needs_loop(node) or costly or size > INLINE_LIMIT:
+            roots.append(value)
+            size = 0
+        sizes[id(value)] = size
+    return roots
+
+
+def _needs_loop(node: Node) -> bool:
+    name = node.primitive.name
+    return name in REDUCTIONS or name in LIBRARY or name == "contract"
+
+
+def _stored_inputs(node: Node) -> Iterator[Value]:
+    """Inputs that a kernel reads from memory in another way than element by element."""
+    name = node.primitive.name
+    positions = READS_STORED.get(name, ())
+    chosen = node.inputs if -1 in positions else [node.inputs[i] for i in positions]
+    if name in LIBRARY:
+        chosen = node.inputs
+    yield from chosen
+    if name == "contract" and uses_blocks(node):
+        yield from (view_base(value) for value in node.inputs)
+
+
+def view_base(value: Value) -> Value:
+    """The value of which `value` is a view with axes in another order."""
+    while value.node is not None and value.node.primitive.name == "permute_dims":
+        value = value.node.inputs[0]
+    return value
+
+
+def uses_blocks(node: Node) -> bool:
+    """Whether a contraction is done by the matrix building block."""
+    if node.primitive.name != "contract":
+        return False
+    empty = 0 in (*node.inputs[0].spec.shape, *node.inputs[1].spec.shape)
+    return node.outputs[0].spec.dtype.is_float and not empty
+
+
+class Grouping:
+    """Assigns roots to groups, in order.
+
+    Args:
+        stores: the values that are kept in memory: inputs, constants and every root.
+    """
+
+    def __init__(self, stores: dict[int, Store]) -> None:
+        self.stores = stores
+        self.groups: list[Group] = []
+        self.home: dict[int, Group] = {}
+
+    def add(self, root: Value) -> None:
+        """Put `root` into the newest group that it fits, or into one of its own."""
+        node = root.node
+        assert node is not None
+        if node.primitive.name in LIBRARY:
+            group = self._found("library", ())
+            self._join(group, root, {id(value) for value in node.inputs})
+        elif uses_blocks(node):
+            group = self._found("contract", tuple(map(Axis, root.spec.shape)))
+            self._join(group, root, {id(view_base(value)) for value in node.inputs})
+        else:
+            self._place(root, node)
+
+    def _place(self, root: Value, node: Node) -> None:
+        row = is_fold(root) and folds_rows(node)
+        own = Group("row" if row else "map", tuple(map(Axis, root.spec.shape)), 0)
+        reads = set(self.reads(own, root))
+        for group in reversed(self.groups):
+            if self._related(group, root, reads) and self._fits(group, root, reads):
+                self._join(group, root, reads)
+                return
+        self._join(self._found(own.kind, own.rows), root, reads)
+
+    def add_alone(self, root: Value) -> Group:
+        """Put `root` into a group that nothing else joins."""
+        group = self._found("map", tuple(map(Axis, root.spec.shape)))
+        self._join(group, root, set(self.reads(group, root)))
+        return group
+
+    def _found(self, kind: str, rows: tuple[Axis, ...]) -> Group:
+        group = Group(kind, rows, len(self.groups))
+        self.groups.append(group)
+        return group
+
+    def _join(self, group: Group, root: Value, reads: set[int]) -> None:
+        group.roots.append(root)
+        group.reads |= reads
+        self.home[id(root)] = group
+        for key in reads:
+            producer = self.home.get(key)
+            if producer is not None and producer is not group:
+                group.after.add(producer)
+
+    def reads(self, group: Group, root: Value) -> dict[int, set[Indices]]:
+        """What `root` reads, and at which indices, if it is computed in `group`."""
+        low = Lowering(self.stores)
+        express(low, group, root)
+        return low.reads
+
+    def _related(self, group: Group, root: Value, reads: set[int]) -> bool:
+        """Whether `root` has the loops of `group` and a reason to share them."""
+        if group.kind == "library" or not _same_loops(group, root):
+            return False
+        members = {id(member) for member in group.roots}
+        if reads & (members | group.reads):
+            return True
+        return group.kind == "map" and math.prod(group.domain) <= SMALL
+
+    def _fits(self, group: Group, root: Value, reads: set[int]) -> bool:
+        """Whether every member is read where it is made, and nothing comes too late."""
+        producers = {self.home[key] for key in reads if key in self.home}
+        if any(p is not group and depends(p, group) for p in producers):
+            return False
+        members = {id(member): member for member in group.roots}
+        places = self.reads(group, root)
+        return all(
+            places[key] <= member_points(group, members[key])
+            for key in places.keys() & members.keys()
+        )
+
+
+def _same_loops(group: Group, root: Value) -> bool:
+    node, shape, rows = root.node, root.spec.shape, group.domain
+    assert node is not None
+    if is_fold(root):
+        row = folds_rows(node)
+        return shape == rows and group.kind == ("row" if row else "map")
+    if group.kind != "row":
+        return shape == rows
+    # the rows of a group are shared by threads: too few of them for a large value
+    enough = math.prod(rows) >= 16 or root.spec.size <= SMALL
+    return shape[: len(rows)] == rows and enough
+
+
+def depends(group: Group, other: Group) -> bool:
+    """Whether `group` must run after `other`."""
+    seen: set[Group] = set()
+    stack = [group]
+    while stack:
+        for before in stack.pop().after:
+            if before is other:
+                return True
+            if before not in seen:
+                seen.add(before)
+                stack.append(before)
+    return False
+
+
+def member_points(group: Group, member: Value) -> set[Indices]:
+    """The indices at which other roots of the group may read `member`."""
+    rows = tuple(map(of, group.rows))
+    rest = member.spec.shape[len(rows) :]
+    if not rest:
+        return {rows}
+    return {rows + tuple(map(of, group.column_axes(rest)))}
+
+
+def folds_rows(node: Node) -> bool:
+    """Whether a fold takes whole rows, so that each is best done by all lanes."""
+    if node.primitive.name == "contract":
+        return False
+    shape, axes = node.inputs[0].spec.shape, reduced_axes(node)
+    trailing = axes == tuple(range(len(shape) - len(axes), len(shape)))
+    length = math.prod(shape[axis] for axis in axes)
+    return trailing and (length > ROW_LENGTH or node.outputs[0].spec.size == 1)
+
+
+def express(
+    low: Lowering, group: Group, root: Value
+) -> tuple[Expression, tuple[Axis, ...]]:
+    """The expression of `root` at a point of `group`, and the axes of its own stage.
+
+    For a fold, the expression is that of what is folded.
+    """
+    node = root.node
+    assert node is not None
+    rows = tuple(map(of, group.rows))
+    if node.primitive.name == "contract":
+        return _express_contract(low, node, rows)
+    if is_fold(root):
+        return _express_fold(low, group, node, rows)
+    rest = root.spec.shape[len(rows) :] if group.kind == "row" else ()
+    columns = group.column_axes(rest) if rest else ()
+    return low.compute(root, rows + tuple(map(of, columns))), columns
+
+
+def _express_fold(
+    low: Lowering, group: Group, node: Node, rows: Indices
+) -> tuple[Expression, tuple[Axis, ...]]:
+    source, axes = node.inputs[0], reduced_axes(node)
+    extents = tuple(source.spec.shape[axis] for axis in axes)
+    row = group.kind == "row" and bool(extents)
+    own = group.column_axes(extents) if row else tuple(map(Axis, extents))
+    kept, folded = iter(rows), iter(map(of, own))
+    indices = tuple(
+        next(folded) if axis in axes else next(kept) for axis in range(source.spec.ndim)
+    )
+    return low.element(source, indices), own
+
+
+def _express_contract(
+    low: Lowering, node: Node, rows: Indices
+) -> tuple[Expression, tuple[Axis, ...]]:
+    """A product of elements, to be summed over the contracted axes."""
+    a, b = node.inputs
+    sums, batch = node.params["sums"], node.params["batch"]
+    own = tuple(Axis(a.spec.shape[axis]) for axis in sums[0])
+    count = len(batch[0])
+    free = len(free_axes(a.spec.ndim, sums[0], batch[0]))
+    parts = (rows[count : count + free], rows[count + free :])
+    elements = []
+    for value, summed, batched, rest in zip(
+        (a, b), sums, batch, map(iter, parts), strict=True
+    ):
+        indices = tuple(
+            of(own[summed.index(axis)])
+            if axis in summed
+            else rows[batched.index(axis)]
+            if axis in batched
+            else next(rest)
+            for axis in range(value.spec.ndim)
+        )
+        elements.append(low.element(value, indices))
+    dtype = node.outputs[0].spec.dtype
+    return low.pool.make("multiply", dtype, tuple(elements), ()), own
+
+
+def schedule(groups: Sequence[Group]) -> list[Group]:
+    """The groups in an order that keeps every dependence, earliest made first."""
+    done: set[Group] = set()
+    order: list[Group] = []
+    waiting = list(groups)
+    while waiting:
+        ready = next(group for group in waiting if group.after <= done)
+        waiting.remove(ready)
+        done.add(ready)
+        order.append(ready)
+    return order

@@ -1,0 +1,124 @@
+"""Kernels: loop nests over scalar expressions, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from chainrule.compiler.expression import Expression
+from chainrule.compiler.index import Axis, Index
+from chainrule.ir.dtype import DType
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """A stage that stores an expression at each point of its axes."""
+
+    buffer: int
+    offset: Index
+    expression: Expression
+    axes: tuple[Axis, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A stage that folds an expression over its axes into a local value.
+
+    `operation` is the name of a reduction: sum, prod, max, min, any, all, argmax, argmin.
+    For positions of extremes, `expression` is compared and the position is that along
+    the one axis.
+    """
+
+    local: Expression
+    operation: str
+    expression: Expression
+    axes: tuple[Axis, ...]
+
+
+Stage: TypeAlias = "Write | Fold"
+
+
+@dataclass(frozen=True, eq=False)
+class LoopKernel:
+    """`for rows: for lane: stages`, or, without a lane, stages vectorised by themselves.
+
+    Attributes:
+        name: for reports.
+        rows: the outer loops, whose iterations are independent and shared by threads.
+        lane: the vectorised loop around all stages, or None where each stage is
+            vectorised along the last of its own axes.
+        stages: what is done at each point, in order.
+        dtypes: the dtypes of the buffers.
+    """
+
+    name: str
+    rows: tuple[Axis, ...]
+    lane: Axis | None
+    stages: tuple[Stage, ...]
+    dtypes: tuple[DType, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A matrix operand of a contraction, as strides in elements of a buffer.
+
+    `row` is the stride along the free axis (rows of a, columns of b); `sums` those of the
+    contracted axes, outer first; `outer` those of the loops around the product.
+    """
+
+    buffer: int
+    offset: int
+    row: int
+    sums: tuple[int, ...]
+    outer: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ContractKernel:
+    """Matrix products over the building block, each tile followed by an epilogue.
+
+    Attributes:
+        outer: the loops around the product (batch axes).
+        m: the row axis of the result.
+        n: its column axis.
+        sums: extents of the contracted axes, outer first; at most two.
+        a: the left operand.
+        b: the right operand.
+        product: the local that stands for an element of the product.
+        stages: what is done at each point of the tile.
+        dtypes: the dtypes of the buffers.
+    """
+
+    name: str
+    outer: tuple[Axis, ...]
+    m: Axis
+    n: Axis
+    sums: tuple[int, ...]
+    a: Operand
+    b: Operand
+    product: Expression
+    stages: tuple[Write, ...]
+    dtypes: tuple[DType, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LibraryKernel:
+    """An operation with a hand-written kernel: sorting, scattering, cumulative sums.
+
+    Attributes:
+        operation: the name of the primitive.
+        shapes: shapes of inputs and output, in the order of the buffers.
+        strides: their strides in elements.
+        params: the parameters of the operation.
+        dtypes: the dtypes of the buffers.
+    """
+
+    name: str
+    operation: str
+    shapes: tuple[tuple[int, ...], ...]
+    strides: tuple[tuple[int, ...], ...]
+    params: tuple[tuple[str, int], ...]
+    dtypes: tuple[DType, ...]
+
+
+Kernel: TypeAlias = "LoopKernel | ContractKernel | LibraryKernel"

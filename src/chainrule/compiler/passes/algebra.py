@@ -1,0 +1,181 @@
+"""Identities that remove work without changing any bit of a result.
+
+Each row is a function of the node that returns what it equals, or None. A row that
+would change rounding, a signed zero or a not-a-number has no place here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from chainrule.ir.primitive import PRIMITIVES
+from chainrule.ir.value import Node, Value
+
+Apply = Callable[[Any, tuple[Value, ...], dict[str, Any]], Value]
+Row = Callable[[Node, tuple[Value, ...], Apply], Value | None]
+
+
+def rewrite(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    """What `node` equals by the first row that fits, or None."""
+    for row in ROWS.get(node.primitive.name, ()):
+        result = row(node, inputs, apply)
+        if result is not None:
+            return result
+    return None
+
+
+def _number(value: Value) -> float | None:
+    """The number of a constant whose elements are all the same."""
+    if value.data is None or value.spec.size != 1:
+        return None
+    return float(value.data.reshape(()).item())
+
+
+def _fits(value: Value, node: Node) -> bool:
+    """Whether `value` can stand for the result of `node` without being broadcast."""
+    return value.spec == node.outputs[0].spec
+
+
+def _is_float(node: Node) -> bool:
+    return node.outputs[0].spec.dtype.is_float
+
+
+def _first(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value:
+    return inputs[0]
+
+
+def _times_one(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # x * 1 -> x
+    for x, other in (inputs, inputs[::-1]):
+        if _number(other) == 1 and _fits(x, node):
+            return x
+    return None
+
+
+def _over_one(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # x / 1 -> x
+    return inputs[0] if _number(inputs[1]) == 1 and _fits(inputs[0], node) else None
+
+
+def _minus_zero(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # x - 0 -> x: right for every x, as -0 - 0 = -0
+    return inputs[0] if _number(inputs[1]) == 0 and _fits(inputs[0], node) else None
+
+
+def _by_power_of_two(
+    node: Node, inputs: tuple[Value, ...], apply: Apply
+) -> Value | None:
+    # x / 2**n -> x * 2**-n: exact, and a division is slow
+    number = _number(inputs[1])
+    if number is None or not math.isfinite(number) or not _is_float(node):
+        return None
+    mantissa, exponent = math.frexp(number)
+    if mantissa not in (0.5, -0.5) or abs(exponent) > 120:
+        return None
+    data = inputs[1].data
+    assert data is not None
+    inverse = Value(inputs[1].spec, (1 / data).astype(data.dtype))
+    return apply(PRIMITIVES["multiply"], (inputs[0], inverse), {})
+
+
+def _twice(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # -(-x) -> x, not (not x) -> x
+    inner = inputs[0].node
+    same = inner is not None and inner.primitive is node.primitive
+    return inner.inputs[0] if inner is not None and same else None
+
+
+def _same_dtype(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # x as its own dtype -> x
+    return inputs[0] if node.params["dtype"] is inputs[0].spec.dtype else None
+
+
+def _same_shape(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # a reshape or a broadcast to the shape that x has -> x
+    return inputs[0] if _fits(inputs[0], node) else None
+
+
+def _reshape_twice(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # reshape(reshape(x)) -> reshape(x)
+    inner = inputs[0].node
+    if inner is None or inner.primitive.name != "reshape":
+        return None
+    source = inner.inputs[0]
+    if source.spec == node.outputs[0].spec:
+        return source
+    return apply(node.primitive, (source,), node.params)
+
+
+def _permute_twice(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # permute(permute(x)) -> permute(x)
+    inner = inputs[0].node
+    if inner is None or inner.primitive.name != "permute_dims":
+        return None
+    axes = tuple(inner.params["axes"][axis] for axis in node.params["axes"])
+    if axes == tuple(range(len(axes))):
+        return inner.inputs[0]
+    return apply(node.primitive, (inner.inputs[0],), {"axes": axes})
+
+
+def _in_order(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # permute in order -> x
+    axes = node.params["axes"]
+    return inputs[0] if axes == tuple(range(len(axes))) else None
+
+
+def _over_nothing(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # a reduction over axes of length 1, or over no axis, moves elements only
+    shape = inputs[0].spec.shape
+    if any(shape[axis] != 1 for axis in node.params["axes"]):
+        return None
+    target = node.outputs[0].spec
+    if target == inputs[0].spec:
+        return inputs[0]
+    return apply(PRIMITIVES["reshape"], (inputs[0],), {"shape": target.shape})
+
+
+def _broadcast_twice(
+    node: Node, inputs: tuple[Value, ...], apply: Apply
+) -> Value | None:
+    # broadcast(broadcast(x)) -> broadcast(x)
+    inner = inputs[0].node
+    if inner is None or inner.primitive.name != "broadcast_to":
+        return None
+    return apply(node.primitive, (inner.inputs[0],), node.params)
+
+
+def _chosen(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # where(true, a, b) -> a, where(c, a, a) -> a
+    condition, a, b = inputs
+    number = _number(condition)
+    if number is not None:
+        chosen = a if number else b
+        return chosen if _fits(chosen, node) else None
+    return a if a is b and _fits(a, node) else None
+
+
+def _slice_all(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # the slice of everything -> x
+    return inputs[0] if _fits(inputs[0], node) else None
+
+
+ROWS: dict[str, tuple[Row, ...]] = {
+    "identity": (_first,),
+    "stop_gradient": (_first,),
+    "multiply": (_times_one,),
+    "divide": (_over_one, _by_power_of_two),
+    "subtract": (_minus_zero,),
+    "negative": (_twice,),
+    "logical_not": (_twice,),
+    "cast": (_same_dtype,),
+    "reshape": (_same_shape, _reshape_twice),
+    "broadcast_to": (_same_shape, _broadcast_twice),
+    "permute_dims": (_in_order, _permute_twice),
+    "slice": (_slice_all,),
+    "where": (_chosen,),
+    **dict.fromkeys(
+        ("sum", "prod", "max", "min", "any", "all"), (_over_nothing,)
+    ),
+}

@@ -1,0 +1,92 @@
+"""Passes that prepare a graph for planning: operands in order, outputs of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.compiler.passes.rebuild import Builder, Environment
+from chainrule.ir.graph import Graph
+from chainrule.ir.value import Node, Value
+from chainrule.ops import identity, permute_dims
+from chainrule.ops.contract import free_axes
+
+
+def separate_outputs(graph: Graph) -> Graph:
+    """`graph` with outputs that are distinct and computed by nodes.
+
+    An output that is an input, a constant or an earlier output becomes a copy.
+    """
+    copies = Builder()
+    seen: set[int] = set()
+    outputs: list[Value] = []
+    for value in graph.outputs:
+        if value.node is None or id(value) in seen:
+            (value,) = copies.apply(identity.primitive, (value,), {})
+        seen.add(id(value))
+        outputs.append(value)
+    nodes = (*graph.nodes, *copies.nodes)
+    return Graph(graph.name, graph.inputs, nodes, tuple(outputs))
+
+
+def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:
+    """`graph` with operands of contractions that matrix kernels can read.
+
+    The right operand must be contiguous along its last free or its last summed axis, and
+    the summed axes must be at most two. Others are copied into order.
+
+    Returns:
+        The graph, and the ids of the copies, which must be stored.
+    """
+    builder, environment = Builder(), Environment(graph)
+    forced: set[int] = set()
+    for node in graph.nodes:
+        inputs = environment.read(node.inputs)
+        params = node.params
+        if node.primitive.name == "contract" and node.outputs[0].spec.dtype.is_float:
+            inputs, params = _arranged(node, inputs, builder, forced)
+        results = builder.apply(node.primitive, inputs, params, node.scope)
+        for old, new in zip(node.outputs, results, strict=True):
+            environment[old] = new
+    outputs = environment.read(graph.outputs)
+    return Graph(graph.name, graph.inputs, tuple(builder.nodes), outputs), forced
+
+
+def _arranged(
+    node: Node, inputs: tuple[Value, ...], builder: Builder, forced: set[int]
+) -> tuple[tuple[Value, ...], dict[str, Any]]:
+    sums, batch = node.params["sums"], node.params["batch"]
+    a, b = inputs
+    many = len(sums[0]) > 2
+    columns = free_axes(b.spec.ndim, sums[1], batch[1])
+    ends = {columns[-1] if columns else None, sums[1][-1] if sums[1] else None}
+    order_b = many or (_last_axis(b) not in ends and b.spec.size > 1)
+    new_sums, new_batch = list(sums), list(batch)
+    values = [a, b]
+    for side, wanted in enumerate((many, order_b)):
+        if not wanted:
+            continue
+        value = values[side]
+        free = free_axes(value.spec.ndim, sums[side], batch[side])
+        order = (*batch[side], *(free if side == 0 else ()), *sums[side])
+        order = order if side == 0 else (*order, *free)
+        count, rest = len(batch[side]), len(sums[side])
+        first = count + (len(free) if side == 0 else 0)
+        new_batch[side] = tuple(range(count))
+        new_sums[side] = tuple(range(first, first + rest))
+        (values[side],) = builder.apply(
+            permute_dims.primitive, (value,), {"axes": tuple(order)}, node.scope
+        )
+        forced.add(id(values[side]))
+    return tuple(values), {"sums": tuple(new_sums), "batch": tuple(new_batch)}
+
+
+def _last_axis(value: Value) -> int | None:
+    """The axis of `value` along which memory is contiguous, through permutations."""
+    order = tuple(range(value.spec.ndim))
+    while value.node is not None and value.node.primitive.name == "permute_dims":
+        order = tuple(value.node.params["axes"][axis] for axis in order)
+        value = value.node.inputs[0]
+    last = value.spec.ndim - 1
+    while last > 0 and value.spec.shape[last] == 1:
+        last -= 1
+    return order.index(last) if last in order else None

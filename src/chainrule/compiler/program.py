@@ -1,0 +1,235 @@
+"""Native programs: a plan with its code, its memory and its tables."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from chainrule.compiler.cache import object_key, objects
+from chainrule.compiler.engine import (
+    LoadedObject,
+    compile_module,
+    host_target,
+    load_object,
+)
+from chainrule.compiler.kernel import ContractKernel, Kernel, LoopKernel
+from chainrule.compiler.kernels.gemm import gemm_library
+from chainrule.compiler.library import emit_library, workspace_bytes
+from chainrule.compiler.nest import emit_loops
+from chainrule.compiler.plan import Plan, Step, make_plan
+from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
+from chainrule.compiler.runner import CONTEXT_WORDS, runner
+from chainrule.compiler.text import show_kernel
+from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
+from chainrule.errors import OutOfBoundsError
+from chainrule.ir.graph import Graph
+from chainrule.ir.value import Value
+
+Array = np.ndarray[Any, Any]
+_loaded: WeakValueDictionary[str, LoadedObject] = WeakValueDictionary()
+
+
+def emit_kernel(kernel: Kernel) -> str:
+    """The LLVM text of a kernel for the machine at hand."""
+    if isinstance(kernel, LoopKernel):
+        return emit_loops(kernel, host_target())
+    if isinstance(kernel, ContractKernel):
+        return emit_product(kernel, host_target())
+    return emit_library(kernel, host_target())
+
+
+def kernel_code(kernel: Kernel) -> LoadedObject:
+    """The code of a kernel; equal kernels share it."""
+    key = object_key(show_kernel(kernel), host_target().fingerprint)
+    loaded = _loaded.get(key)
+    if loaded is None:
+        code = objects().get(key, lambda: compile_module(emit_kernel(kernel)))
+        loaded = load_object(code)
+        _loaded[key] = loaded
+    return loaded
+
+
+def aligned(nbytes: int) -> Array:
+    """Uninitialised bytes that begin on a cache line."""
+    raw = np.empty(nbytes + 64, np.uint8)
+    start = -address_of(raw) % 64
+    return raw[start : start + nbytes]
+
+
+def address_of(array: Array) -> int:
+    """Where the elements of an array begin."""
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
+class Program:
+    """A compiled graph.
+
+    Args:
+        graph: what to compute.
+        donations: pairs of an input and the output that is written over it.
+        threads: how many threads to use; `CHAINRULE_THREADS`, or one per core.
+        guard: bytes left unused behind each intermediate value, for tests.
+
+    Attributes:
+        plan: the kernels, in order, and where values lie.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        donations: Sequence[tuple[int, int]] = (),
+        *,
+        threads: int | None = None,
+        guard: int = 0,
+    ) -> None:
+        self.plan: Plan = make_plan(graph, donations, guard)
+        self.name = graph.name
+        self.source = graph
+        self._lock = threading.Lock()
+        shared = any(step.parallel for step in self.plan.steps)
+        self.threads = (threads or default_threads()) if shared else 1
+        self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
+        self._build_memory()
+        self._build_tables()
+
+    # ---- memory and tables -------------------------------------------------------------
+
+    def _build_memory(self) -> None:
+        plan = self.plan
+        self.arena = aligned(plan.arena.nbytes)
+        self.status = np.zeros(max(self.threads, 1), np.int64)
+        room = max((workspace(s.kernel) for s in plan.steps), default=0)
+        self.scratch = aligned(room * self.threads)
+        self._constants = {
+            id(value): np.ascontiguousarray(value.data)
+            for step in plan.steps
+            for value in step.values
+            if value.data is not None
+        }
+        base = address_of(self.arena)
+        self._places = {key: base + at for key, at in plan.arena.offsets.items()}
+        for key, array in self._constants.items():
+            self._places[key] = address_of(array)
+
+    def _build_tables(self) -> None:
+        words: list[int] = []
+        self._slots: dict[int, list[int]] = {}
+        records = []
+        for step, code in zip(self.plan.steps, self._codes, strict=True):
+            at = len(words) * 8
+            flags = [int(step.parallel), int(step.barrier)]
+            records.append([code.address("kernel"), at, *flags])
+            for value in step.values:
+                owner = self.plan.over.get(id(value), value)
+                self._slots.setdefault(id(owner), []).append(len(words))
+                words.append(self._places.get(id(owner), 0))
+            words += [address_of(self.status), address_of(self.scratch)]
+            words.append(block_address(step))
+        self.table = np.array(words or [0], np.int64)
+        self.records = np.array(records or [[0] * 4], np.int64)
+        self._barrier = aligned(BARRIER_BYTES)
+        self._barrier[:] = 0
+
+    def slots_of(self, value: Value) -> list[int]:
+        """The positions in the table that hold the address of `value`."""
+        return self._slots.get(id(value), [])
+
+    # ---- running -----------------------------------------------------------------------
+
+    def launch(
+        self,
+        places: Sequence[tuple[Value, int]],
+        steps: int = 1,
+        moving: Sequence[tuple[Value, int]] = (),
+    ) -> None:
+        """Run `steps` steps with inputs and outputs at these addresses.
+
+        Args:
+            places: for each input and output its address.
+            steps: how often the program runs.
+            moving: values whose address moves by so many bytes after each step.
+
+        Raises:
+            OutOfBoundsError: an index pointed outside its axis.
+        """
+        entry, _ = runner()
+        with self._lock:
+            table = self.table.copy()
+            for value, place in places:
+                for slot in self.slots_of(value):
+                    table[slot] = place
+            patches = [
+                [8 * slot, by] for value, by in moving for slot in self.slots_of(value)
+            ]
+            tables = np.tile(table, (self.threads, 1))
+            patched = np.array(patches or [[0, 0]], np.int64)
+            context = np.zeros(CONTEXT_WORDS, np.int64)
+            context[:] = (
+                steps,
+                len(self.plan.steps),
+                address_of(self.records),
+                address_of(tables),
+                8 * len(table),
+                address_of(patched),
+                len(patches),
+                address_of(self._barrier),
+            )
+            pool().run(entry, address_of(context), self.threads)
+            self._check_status()
+
+    def _check_status(self) -> None:
+        if not self.status.any():
+            return
+        code = int(self.status.max())
+        self.status[:] = 0
+        node, extent = self.plan.codes[code - 1]
+        raise OutOfBoundsError(
+            "an index points outside its axis",
+            where=node.primitive.name,
+            expected=f"-{extent} to {extent - 1}",
+        )
+
+    def __call__(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        graph = self.plan.graph
+        inputs = [np.ascontiguousarray(array) for array in arrays]
+        outputs = [np.empty(v.spec.shape, v.spec.dtype.numpy) for v in graph.outputs]
+        places = [
+            (value, address_of(array))
+            for value, array in zip(
+                (*graph.inputs, *graph.outputs), (*inputs, *outputs), strict=True
+            )
+        ]
+        self.launch(places)
+        return tuple(outputs)
+
+    def show(self) -> str:
+        """The kernels in order, as text."""
+        parts = []
+        for number, step in enumerate(self.plan.steps):
+            who = "shared" if step.parallel else "first thread"
+            after = ", after a barrier" if step.barrier else ""
+            parts.append(f"# {number} {step.kernel.name}: {who}{after}")
+            parts.append(show_kernel(step.kernel))
+        return "\n".join(parts)
+
+
+def workspace(kernel: Kernel) -> int:
+    """The bytes of scratch memory that each thread needs."""
+    if isinstance(kernel, LoopKernel):
+        return 0
+    if isinstance(kernel, ContractKernel):
+        return SCRATCH_BYTES
+    return workspace_bytes(kernel)
+
+
+def block_address(step: Step) -> int:
+    """The address of the building block that a kernel calls, or 0."""
+    if not isinstance(step.kernel, ContractKernel):
+        return 0
+    library = gemm_library(step.kernel.product.dtype.name)
+    return library.address(block_function(step.kernel))

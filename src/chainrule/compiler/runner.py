@@ -1,0 +1,133 @@
+"""The native loop: every thread runs the kernels of a program, step after step.
+
+One function serves all programs; what it does is in tables of addresses.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chainrule.compiler.cache import object_key, objects
+from chainrule.compiler.emit import BYTE, I64, POINTER, integer
+from chainrule.compiler.engine import (
+    LoadedObject,
+    compile_module,
+    host_target,
+    load_object,
+    set_attributes,
+)
+from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
+from chainrule.compiler.threads import emit_barrier, pool
+
+# words of the context, in order
+STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT, BARRIER_AT = range(8)
+CONTEXT_WORDS = 8
+# words of a record: function, byte offset of its arguments, shared by threads, barrier
+RECORD_WORDS = 4
+# words of a patch: byte offset of an argument, what is added to it after each step
+PATCH_WORDS = 2
+
+
+@cache
+def runner() -> tuple[int, LoadedObject]:
+    """The address of `run(context, thread, threads)`, and the object that holds it."""
+    pool()
+    target = host_target()
+    key = object_key("runner", target.fingerprint)
+    loaded = load_object(objects().get(key, lambda: compile_module(_text())))
+    return loaded.address("run"), loaded
+
+
+def _text() -> str:
+    module = ir.Module("runner")
+    target = host_target()
+    module.triple = target.triple
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
+    function = ir.Function(module, kind, "run")
+    set_attributes(function, target)
+    _Writer(module, function).write()
+    return str(module)
+
+
+class _Writer:
+    """Writes the loops over steps, kernels and patches."""
+
+    def __init__(self, module: IRValue, function: IRValue) -> None:
+        self.module, self.function = module, function
+        self.builder: IRBuilder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.context, self.thread, self.threads = function.args
+
+    def word(self, base: IRValue, position: IRValue | int) -> IRValue:
+        index = integer(position) if isinstance(position, int) else position
+        place = self.builder.gep(base, [index], source_etype=I64)
+        return self.builder.load(place, typ=I64)
+
+    def pointer(self, base: IRValue, position: int) -> IRValue:
+        return self.builder.inttoptr(self.word(base, position), POINTER)
+
+    def loop(self, count: IRValue, body: object) -> None:
+        """`for i in range(count): body(i)`."""
+        builder = self.builder
+        before = builder.block
+        head = self.function.append_basic_block()
+        inside = self.function.append_basic_block()
+        after = self.function.append_basic_block()
+        builder.branch(head)
+        builder.position_at_end(head)
+        counter = builder.phi(I64)
+        counter.add_incoming(integer(0), before)
+        builder.cbranch(builder.icmp_signed("<", counter, count), inside, after)
+        builder.position_at_end(inside)
+        body(counter)  # type: ignore[operator]
+        counter.add_incoming(builder.add(counter, integer(1)), builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+
+    def write(self) -> None:
+        builder, context = self.builder, self.context
+        self.records = self.pointer(context, RECORDS)
+        self.patches = self.pointer(context, PATCHES)
+        self.barrier = self.pointer(context, BARRIER_AT)
+        own = builder.mul(self.thread, self.word(context, TABLE_BYTES))
+        tables = self.pointer(context, TABLES)
+        self.table = builder.gep(tables, [own], source_etype=BYTE)
+        self.many = builder.icmp_signed(">", self.threads, integer(1))
+        self.loop(self.word(context, STEPS), self._step)
+        builder.ret_void()
+
+    def _step(self, step: IRValue) -> None:
+        self.loop(self.word(self.context, KERNELS), self._kernel)
+        self.loop(self.word(self.context, PATCH_COUNT), self._patch)
+        self._wait(self.many)
+
+    def _kernel(self, number: IRValue) -> None:
+        builder = self.builder
+        offset = builder.mul(number, integer(RECORD_WORDS))
+        record = builder.gep(self.records, [offset], source_etype=I64)
+        zero = integer(0)
+        waits = builder.icmp_signed("!=", self.word(record, 3), zero)
+        self._wait(builder.and_(waits, self.many))
+        shared = builder.icmp_signed("!=", self.word(record, 2), zero)
+        first = builder.icmp_signed("==", self.thread, zero)
+        with builder.if_then(builder.or_(shared, first)):
+            arguments = builder.gep(
+                self.table, [self.word(record, 1)], source_etype=BYTE
+            )
+            one = integer(1)
+            thread = builder.select(shared, self.thread, zero)
+            threads = builder.select(shared, self.threads, one)
+            kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64]).as_pointer()
+            function = builder.inttoptr(self.word(record, 0), kind)
+            builder.call(function, [arguments, thread, threads])
+
+    def _patch(self, number: IRValue) -> None:
+        builder = self.builder
+        offset = builder.mul(number, integer(PATCH_WORDS))
+        patch = builder.gep(self.patches, [offset], source_etype=I64)
+        place = builder.gep(self.table, [self.word(patch, 0)], source_etype=BYTE)
+        moved = builder.add(builder.load(place, typ=I64), self.word(patch, 1))
+        builder.store(moved, place)
+
+    def _wait(self, condition: IRValue) -> None:
+        with self.builder.if_then(condition):
+            emit_barrier(self.module, self.builder, self.barrier, self.threads)
