@@ -207,6 +207,7 @@ from chainrule.ir.dtype import (
     uint32,
     uint64,
 )
+from chainrule.ir.spec import broadcast_shapes
 
 __all__ = [
     "__array_namespace_info__",
@@ -235,6 +236,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from chainrule import ops
+from chainrule.functional.elementwise import clip
 from chainrule.functional.manipulation import Axis, expand_dims, reshape, split
 from chainrule.functional.promotion import (
     ArrayLike,
@@ -217,8 +218,10 @@ def gelu(x: ArrayLike, /, approximate: bool = False) -> Tensor:
     """
     value = _float(x)
     if approximate:
-        cube = ops.multiply(ops.multiply(value, value), value)
-        inner = ops.add(value, ops.multiply(cube, 0.044715))
+        # beyond 10 the share is 0 or 1 to the last bit, and the cube could overflow
+        near = clip(value, -10.0, 10.0)
+        cube = ops.multiply(ops.multiply(near, near), near)
+        inner = ops.add(near, ops.multiply(cube, 0.044715))
         share = ops.tanh(ops.multiply(inner, math.sqrt(2 / math.pi)))
     else:
         share = ops.erf(ops.multiply(value, math.sqrt(0.5)))

@@ -1,0 +1,55 @@
+"""Importing the package: quick, and nothing but NumPy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import chainrule as cr
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOAD = """
+import sys, time, numpy
+before, start = set(sys.modules), time.perf_counter()
+import chainrule
+seconds = time.perf_counter() - start
+new = {name.partition('.')[0] for name in set(sys.modules) - before}
+print(seconds, *sorted(new - set(sys.stdlib_module_names)))
+"""
+
+
+def load() -> tuple[float, list[str]]:
+    """Seconds that the import takes beyond NumPy's, and the packages it loads."""
+    command = [sys.executable, "-c", LOAD]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds, *packages = output.split()
+    return float(seconds), packages
+
+
+def test_importing_loads_numpy_alone_and_is_quick() -> None:
+    # the machine may be busy: the best of a few is what the import takes
+    runs = [load() for _ in range(5)]
+    assert all(packages == ["chainrule"] for _, packages in runs), runs
+    assert min(seconds for seconds, _ in runs) < 0.3
+
+
+def test_submodules_are_imported_at_first_use() -> None:
+    assert cr.optimizers.SGD.__module__.startswith("chainrule.optimizers")
+    assert "losses" in dir(cr)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = cr.nonsense
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    assert cr.__version__ == project["project"]["version"]
+
+
+def test_every_public_name_exists() -> None:
+    assert len(set(cr.__all__)) == len(cr.__all__)
+    for name in cr.__all__:
+        assert hasattr(cr, name), name
