@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chainrule import ops
-from chainrule.autodiff import checkpoint, grad
+from chainrule.autodiff import checkpoint, custom_vjp, grad
 from chainrule.errors import GraphError, ShapeError, TraceError
 from chainrule.ir import (
     PRIMITIVES,
@@ -308,6 +308,29 @@ def test_printed_calls_constants_and_dtypes() -> None:
     assert "b = call(a, graph=<lambda, 1 nodes>, rule=None)" in text
     assert "c = add(b, constant float32[3])" in text
     assert "d = cast(c, dtype=int64)" in text
+
+
+def test_a_call_with_a_rule_is_printed_on_one_line() -> None:
+    @custom_vjp
+    def sine(x: Any) -> Any:
+        return ops.sin(x)
+
+    sine.defvjp(lambda x: (ops.sin(x), x), lambda x, g: (ops.multiply(g, ops.cos(x)),))
+    text = show(trace(lambda x: [sine(x)], [VECTOR], name="f")[0])
+    assert "graph=<sine, 1 nodes>, rule=<sine backward, 3 nodes>" in text
+
+
+def test_a_graph_within_a_node_is_verified_too() -> None:
+    graph, _ = trace(lambda x: [checkpoint(ops.sin)(x)], [VECTOR])
+    (node,) = verify(graph).nodes
+    inner = node.params["graph"]
+    node.params["graph"] = Graph("inner", inner.inputs, (), inner.outputs)
+    with pytest.raises(GraphError, match="read before it is made"):
+        verify(graph)
+    wide = Value(Spec((4,), float32))
+    node.params["graph"] = Graph("inner", (wide,), (), (wide,))
+    with pytest.raises(ShapeError, match="do not match its graph"):
+        verify(graph)
 
 
 def test_names_go_on_after_z() -> None:

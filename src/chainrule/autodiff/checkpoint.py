@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.autodiff.batching import Batching
 from chainrule.autodiff.levels import Level
 from chainrule.autodiff.reverse import reverse
-from chainrule.errors import GradientError
+from chainrule.errors import GradientError, ShapeError
 from chainrule.ir import tree
 from chainrule.ir.dtype import ALL, float64
 from chainrule.ir.graph import Graph, evaluate
@@ -43,8 +43,18 @@ class Rule:
     graph: Graph
     present: tuple[bool, ...]
 
+    def __str__(self) -> str:
+        return str(self.graph)
+
 
 def _spec(*inputs: Spec, graph: Graph, rule: Rule | None) -> tuple[Spec, ...]:
+    if inputs != graph.input_specs:
+        raise ShapeError(
+            "the inputs of a call do not match its graph",
+            where=graph.name,
+            got=", ".join(map(str, inputs)),
+            expected=", ".join(map(str, graph.input_specs)),
+        )
     return graph.output_specs
 
 

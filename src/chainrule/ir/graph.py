@@ -13,7 +13,7 @@ from chainrule.ir.spec import Spec
 from chainrule.ir.value import Node, Value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """A straight-line program.
 
@@ -31,6 +31,9 @@ class Graph:
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Value, ...]
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, {len(self.nodes)} nodes>"
 
     @property
     def input_specs(self) -> tuple[Spec, ...]:

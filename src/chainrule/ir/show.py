@@ -71,8 +71,6 @@ def _row(node: Node, names: _Names) -> tuple[str, str]:
 
 
 def _parameter(item: Any) -> str:
-    if isinstance(item, Graph):
-        return f"<{item.name}, {len(item.nodes)} nodes>"
     if isinstance(item, tuple):
         return "(" + ", ".join(map(_parameter, item)) + ")"
     if callable(item):

@@ -13,6 +13,7 @@ def verify(graph: Graph) -> Graph:
 
     Every value is made once and before it is read; every node's primitive is
     registered; specs are what the primitive's rule says; constants match their data.
+    Graphs that nodes carry are checked too.
 
     Raises:
         GraphError: names the node and the rule that it breaks.
@@ -27,6 +28,9 @@ def verify(graph: Graph) -> Graph:
         for value in node.inputs:
             _check_read(made, value, where)
         _check_specs(node, where)
+        for carried in node.params.values():
+            if isinstance(carried, Graph):
+                verify(carried)
         for index, value in enumerate(node.outputs):
             if value.node is not node or value.index != index:
                 raise GraphError("an output does not name its node", where=where)
