@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.checkpoint import call
-from chainrule.compiler.interpret import InterpretedProgram
+from chainrule.compiler import Loops, Runs, compile_graph, make_loop
 from chainrule.errors import ArgumentError, RetraceWarning, ShapeError, TraceError
 from chainrule.ir import tree
+from chainrule.ir.dtype import as_dtype, int64
 from chainrule.ir.graph import Graph
 from chainrule.ir.show import show
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant, is_eager, recorded_levels, trace
 from chainrule.ir.value import Value
+from chainrule.ops import take
 
 MANY_TRACES = 16
 
@@ -64,7 +66,10 @@ class Traced:
     graph: Graph
     captured: tuple[Any, ...]
     structure: tree.Structure
-    program: InterpretedProgram
+
+    def outer(self) -> list[Any]:
+        """What the captured values and variables are now."""
+        return [s if isinstance(s, Value) else s.value for s in self.captured]
 
 
 def _kind(leaf: Any, static: bool) -> Static | Dynamic:
@@ -113,7 +118,7 @@ def _trace(function: Callable[..., Any], signature: Signature, name: str) -> Tra
     graph, captured = trace(
         flat, [k.spec for k in dynamic], name=name, weak=[k.weak for k in dynamic]
     )
-    return Traced(graph, captured, structure[0], InterpretedProgram(graph))
+    return Traced(graph, captured, structure[0])
 
 
 class Jit:
@@ -128,13 +133,16 @@ class Jit:
         function: Callable[..., Any],
         static_argnames: tuple[str, ...] = (),
         max_traces: int | None = None,
+        backend: str | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.static_argnames = static_argnames
         self.max_traces = max_traces
+        self.backend = backend
         self.name = getattr(function, "__name__", "function").strip("<>")
         self._cache: dict[Signature, Traced] = {}
+        self._programs: dict[Traced, Runs] = {}
         self._last: Signature | None = None
 
     @property
@@ -147,14 +155,24 @@ class Jit:
             return self.function(*args, **kwargs)
         args, kwargs = self._normalize(args, kwargs)
         traced, values = self._lookup(args, kwargs)
-        outer = [s if isinstance(s, Value) else s.value for s in traced.captured]
-        inputs = [*values, *outer]
+        inputs = [*values, *traced.outer()]
         if recorded_levels(inputs):
             outputs = call(*inputs, graph=traced.graph, rule=None)
         else:
-            arrays = traced.program([value.data for value in inputs])
+            program = self._program(traced)
+            arrays = program([value.data for value in inputs])
             outputs = [constant(array) for array in arrays]
         return tree.unflatten(traced.structure, outputs)
+
+    def _program(self, traced: Traced) -> Runs:
+        if traced not in self._programs:
+            self._programs[traced] = compile_graph(traced.graph, self.backend)
+        return self._programs[traced]
+
+    def program(self, *args: Any, **kwargs: Any) -> Runs:
+        """What runs for these arguments; native programs have `report()` and `show()`."""
+        args, kwargs = self._normalize(args, kwargs)
+        return self._program(self._lookup(args, kwargs)[0])
 
     def show(self, *args: Any, **kwargs: Any) -> str:
         """The traced graph for these arguments, as text."""
@@ -251,6 +269,7 @@ def jit(
     *,
     static_argnames: str | Sequence[str] = (),
     max_traces: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """Compile `function`: it is traced at the first call with arguments of new specs.
 
@@ -259,6 +278,7 @@ def jit(
             them; other hashable arguments are static.
         static_argnames: names of arguments whose values are part of the compiled code.
         max_traces: how many traces are allowed before an error; None warns every 16.
+        backend: `native` or `interpret`; `CHAINRULE_BACKEND` where None.
 
     Returns:
         A `Jit`, called like the function. Inside other transformations it is traced
@@ -277,8 +297,10 @@ def jit(
     """
     names = (static_argnames,) if isinstance(static_argnames, str) else static_argnames
     if function is None:
-        return functools.partial(jit, static_argnames=names, max_traces=max_traces)
-    return Jit(function, tuple(names), max_traces)
+        return functools.partial(
+            jit, static_argnames=names, max_traces=max_traces, backend=backend
+        )
+    return Jit(function, tuple(names), max_traces, backend)
 
 
 class Loop:
@@ -297,12 +319,16 @@ class Loop:
         7.0
     """
 
-    def __init__(self, step: Callable[[Any, Any], Any], name: str = "step") -> None:
+    def __init__(
+        self,
+        step: Callable[[Any, Any], Any],
+        name: str = "step",
+        backend: str | None = None,
+    ) -> None:
         self.name = name
         self._step = step
-        self._cache: dict[Signature, Traced] = {}
-        self._state: list[Any] = []
-        self._data: list[np.ndarray[Any, Any]] = []
+        self._loops: Loops = make_loop(backend)
+        self._cache: dict[Any, Traced] = {}
 
     def begin(self, state: Any, data: Any) -> None:
         """Set the state, and the arrays whose rows `run` will name.
@@ -311,16 +337,20 @@ class Loop:
             ShapeError: when the arrays of `data` differ in their number of rows.
         """
         leaves, self._state_structure = tree.flatten(state)
-        self._state = [x if isinstance(x, Value) else constant(x) for x in leaves]
+        values = [x if isinstance(x, Value) else constant(x) for x in leaves]
         arrays, self._data_structure = tree.flatten(data)
-        self._data = [np.asarray(a) for a in arrays]
-        rows = {len(array) for array in self._data}
+        arrays = [np.asarray(array) for array in arrays]
+        rows = {len(array) for array in arrays}
         if len(rows) > 1:
             raise ShapeError(
                 "all arrays must have the same number of rows",
                 where=self.name,
-                got=", ".join(str(a.shape) for a in self._data),
+                got=", ".join(str(array.shape) for array in arrays),
             )
+        self._state_specs = [value.spec for value in values]
+        self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in arrays]
+        self._names = tree.leaf_names(state, "state")
+        self._loops.begin([value.data for value in values], arrays)
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
         """Take a step for each `batch_size` rows of `order`; the last may have fewer.
@@ -328,44 +358,56 @@ class Loop:
         Returns:
             The outputs of all steps, rows in the order of `order`.
         """
-        pieces: list[list[np.ndarray[Any, Any]]] = []
+        whole = len(order) // batch_size * batch_size
+        pieces = []
         structure = tree.flatten(None)[1]
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            structure, outputs = self._advance([array[rows] for array in self._data])
-            pieces.append(outputs)
+        for rows, size in ((order[:whole], batch_size), (order[whole:], 0)):
+            if len(rows):
+                traced = self._traced(size or len(rows))
+                outer = [value.data for value in traced.outer()]
+                results = self._loops.run(traced.graph, rows, size or len(rows), outer)
+                structure = traced.structure.children[1]
+                pieces.append(results)
         columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
         return tree.unflatten(structure, map(constant, columns))
 
     def state(self) -> Any:
         """The state now."""
-        return tree.unflatten(self._state_structure, self._state)
+        return tree.unflatten(self._state_structure, map(constant, self._loops.state()))
 
-    def _advance(
-        self, batch: list[np.ndarray[Any, Any]]
-    ) -> tuple[tree.Structure, list[np.ndarray[Any, Any]]]:
-        traced = self._traced(batch)
-        outer = [s if isinstance(s, Value) else s.value for s in traced.captured]
-        arrays = [value.data for value in self._state] + batch
-        results = traced.program([*arrays, *(value.data for value in outer)])
-        count = len(self._state)
-        self._state = [constant(array) for array in results[:count]]
-        return traced.structure.children[1], list(results[count:])
+    def _traced(self, batch_size: int) -> Traced:
+        """The step for batches of this size, which picks its rows from the data."""
+        key = (
+            batch_size,
+            self._state_structure,
+            self._data_structure,
+            tuple(self._state_specs),
+            tuple(self._data_specs),
+        )
+        if key not in self._cache:
+            self._cache[key] = self._trace(batch_size)
+        return self._cache[key]
 
-    def _traced(self, batch: list[np.ndarray[Any, Any]]) -> Traced:
-        inputs = [*self._state, *map(constant, batch)]
-        kinds = tuple(Dynamic(value.spec) for value in inputs)
-        args = tree.Structure(
-            tuple, (0, 1), (self._state_structure, self._data_structure)
-        )
-        signature = Signature(
-            tree.Structure(tuple, (0, 1), (args, tree.Structure(dict))), kinds
-        )
-        if signature not in self._cache:
-            traced = _trace(self._step, signature, self.name)
-            self._check(traced)
-            self._cache[signature] = traced
-        return self._cache[signature]
+    def _trace(self, batch_size: int) -> Traced:
+        count = len(self._state_specs)
+        structures: list[tree.Structure] = []
+
+        def whole(*values: Any) -> Sequence[Any]:
+            *arrays, rows = values
+            batch = [take(array, rows, axis=0) for array in arrays[count:]]
+            result = self._step(
+                tree.unflatten(self._state_structure, arrays[:count]),
+                tree.unflatten(self._data_structure, batch),
+            )
+            leaves, found = tree.flatten(result)
+            structures.append(found)
+            return [leaf if isinstance(leaf, Value) else constant(leaf) for leaf in leaves]
+
+        specs = [*self._state_specs, *self._data_specs, Spec((batch_size,), int64)]
+        graph, captured = trace(whole, specs, name=self.name)
+        traced = Traced(graph, captured, structures[0])
+        self._check(traced)
+        return traced
 
     def _check(self, traced: Traced) -> None:
         """The state that comes out must fit where the state goes in."""
@@ -379,9 +421,10 @@ class Loop:
                 got=pair.children[0],
                 expected=self._state_structure,
             )
-        names = tree.leaf_names(self.state(), "state")
-        specs = [value.spec for value in self._state]
-        for name, old, new in zip(names, specs, traced.graph.output_specs, strict=False):
+        specs = zip(
+            self._names, self._state_specs, traced.graph.output_specs, strict=False
+        )
+        for name, old, new in specs:
             if old != new:
                 raise TraceError(
                     f"the step changed the shape or dtype of {name}",

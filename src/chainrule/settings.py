@@ -38,6 +38,8 @@ class Settings:
             as many as the process has cores.
         cache_limit: `CHAINRULE_CACHE_LIMIT`, bytes of compiled code kept on disk; 0
             keeps none.
+        backend: `CHAINRULE_BACKEND`, what compiled functions run on: `native` code, or
+            `interpret`, the NumPy reference.
     """
 
     data: Path | None = None
@@ -45,6 +47,7 @@ class Settings:
     seed: int = 0
     threads: int | None = None
     cache_limit: int = 1 << 30
+    backend: str = "native"
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -57,6 +60,7 @@ class Settings:
             seed=int(os.environ.get("CHAINRULE_SEED", "0")),
             threads=_whole_number("CHAINRULE_THREADS", None, at_least=1),
             cache_limit=_whole_number("CHAINRULE_CACHE_LIMIT", 1 << 30, at_least=0),
+            backend=os.environ.get("CHAINRULE_BACKEND") or "native",
         )
 
 

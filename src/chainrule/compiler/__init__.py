@@ -1,1 +1,74 @@
-"""The compiler: a graph becomes kernels, LLVM code and one native program."""
+"""The compiler: a graph becomes kernels, LLVM code and one native program.
+
+What runs a graph is a backend: `native` code, or `interpret`, the NumPy reference that
+defines what a graph means. Importing this package loads no compiler; the first use of
+native code does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram
+from chainrule.errors import ArgumentError
+from chainrule.ir.graph import Graph
+from chainrule.settings import SETTINGS
+
+BACKENDS = ("native", "interpret")
+Array = np.ndarray[Any, Any]
+
+
+class Runs(Protocol):
+    """A compiled graph."""
+
+    def __call__(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The outputs for these inputs."""
+
+
+class Loops(Protocol):
+    """A compiled step, driven over the rows of data."""
+
+    def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
+        """Set the state and the data."""
+
+    def run(
+        self, graph: Graph, rows: Array, batch_size: int, captured: Sequence[Array]
+    ) -> list[Array]:
+        """Take a step for each `batch_size` rows; what the steps returned, stacked."""
+
+    def state(self) -> list[Array]:
+        """The state now."""
+
+
+def _checked(backend: str | None) -> str:
+    chosen = backend or SETTINGS.backend
+    if chosen not in BACKENDS:
+        raise ArgumentError(
+            "there is no such backend",
+            where="backend",
+            got=chosen,
+            expected=" or ".join(BACKENDS),
+            fix="CHAINRULE_BACKEND=native",
+        )
+    return chosen
+
+
+def compile_graph(graph: Graph, backend: str | None = None) -> Runs:
+    """`graph` as a program of the given backend; `CHAINRULE_BACKEND` where None."""
+    if _checked(backend) == "interpret":
+        return InterpretedProgram(graph)
+    # LLVM is loaded by the first program, not by `import chainrule`
+    program: Runs = importlib.import_module("chainrule.compiler.program").Program(graph)
+    return program
+
+
+def make_loop(backend: str | None = None) -> Loops:
+    """A driver of steps on the given backend."""
+    if _checked(backend) == "interpret":
+        return InterpretedLoop()
+    loop: Loops = importlib.import_module("chainrule.compiler.native_loop").NativeLoop()
+    return loop

@@ -29,3 +29,45 @@ class InterpretedProgram:
         self, arrays: Sequence[np.ndarray[Any, Any]]
     ) -> tuple[np.ndarray[Any, Any], ...]:
         return evaluate(self.graph, arrays)
+
+
+class InterpretedLoop:
+    """A step driven over rows of data, one interpreted run of its graph each.
+
+    The graph's inputs are the state, the data, the numbers of the rows of a batch, and
+    what the step captured; its outputs the new state and what the step returns.
+    """
+
+    def __init__(self) -> None:
+        self._state: list[np.ndarray[Any, Any]] = []
+        self._data: list[np.ndarray[Any, Any]] = []
+
+    def begin(
+        self,
+        state: Sequence[np.ndarray[Any, Any]],
+        data: Sequence[np.ndarray[Any, Any]],
+    ) -> None:
+        """Set the state and the data."""
+        self._state = list(state)
+        self._data = list(data)
+
+    def run(
+        self,
+        graph: Graph,
+        rows: np.ndarray[Any, Any],
+        batch_size: int,
+        captured: Sequence[np.ndarray[Any, Any]],
+    ) -> list[np.ndarray[Any, Any]]:
+        """Take a step for each `batch_size` rows; what the steps returned, stacked."""
+        pieces: list[tuple[np.ndarray[Any, Any], ...]] = []
+        count = len(self._state)
+        for start in range(0, len(rows), batch_size):
+            batch = np.asarray(rows[start : start + batch_size], np.int64)
+            results = evaluate(graph, [*self._state, *self._data, batch, *captured])
+            self._state = list(results[:count])
+            pieces.append(results[count:])
+        return [np.concatenate(column) for column in zip(*pieces, strict=True)]
+
+    def state(self) -> list[np.ndarray[Any, Any]]:
+        """The state now."""
+        return list(self._state)

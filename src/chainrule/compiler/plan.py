@@ -102,7 +102,7 @@ def make_plan(
         grouping.add(root)
     over = _donate(graph, grouping, stores, donations)
     groups = schedule(grouping.groups)
-    return _assemble(graph, groups, stores, over, guard)
+    return _assemble(graph, groups, stores, (over, donations), guard)
 
 
 def _stores(
@@ -179,14 +179,17 @@ def _assemble(
     graph: Graph,
     groups: Sequence[Group],
     stores: dict[int, Store],
-    over: dict[int, Value],
+    donated: tuple[dict[int, Value], Sequence[tuple[int, int]]],
     guard: int,
 ) -> Plan:
+    over, donations = donated
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
     builder = KernelBuilder(stores, kept, codes)
     built = [builder.build(group) for group in groups if not _is_empty(group)]
-    arena = plan_arena(_lifetimes(graph, built, stores, over), guard)
+    inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
+    outside = {id(value) for value in (*graph.inputs, *graph.outputs)} | over.keys()
+    arena = plan_arena(_lifetimes(built, stores, outside - inside), guard)
     steps: list[Step] = []
     since: list[tuple[Step, dict[int, bool]]] = []
     for kernel, values in built:
@@ -250,13 +253,11 @@ def written_buffers(kernel: Kernel) -> set[int]:
 
 
 def _lifetimes(
-    graph: Graph,
     built: Sequence[tuple[Kernel, list[Value]]],
     stores: dict[int, Store],
-    over: dict[int, Value],
+    outside: set[int],
 ) -> list[Lifetime]:
-    """Lives of the values that are neither inputs, constants nor outputs."""
-    outside = {id(value) for value in (*graph.inputs, *graph.outputs)} | over.keys()
+    """Lives of the values that are computed, and whose memory is not `outside`."""
     spans: dict[int, tuple[int, int]] = {}
     for position, (_, values) in enumerate(built):
         for value in values:

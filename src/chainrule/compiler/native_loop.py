@@ -1,0 +1,92 @@
+"""A step driven over rows of data without coming back to Python between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.plan import state_strides
+from chainrule.compiler.program import Program, address_of, aligned
+from chainrule.ir.dtype import as_dtype
+from chainrule.ir.graph import Graph
+from chainrule.ir.spec import Spec
+
+Array = np.ndarray[Any, Any]
+
+
+class StateBuffer:
+    """A value that stays in memory from step to step, in the layout of programs."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        strides = state_strides(spec)
+        steps = zip(spec.shape, strides, strict=True)
+        extent = 1 + sum((n - 1) * step for n, step in steps) if spec.size else 0
+        raw = aligned(max(extent, 1) * spec.dtype.itemsize)
+        flat = raw.view(spec.dtype.numpy)
+        bytes_of = tuple(step * spec.dtype.itemsize for step in strides)
+        self.array: Array = np.lib.stride_tricks.as_strided(flat, spec.shape, bytes_of)
+        self.address = address_of(raw)
+
+    def copy(self) -> Array:
+        """The value now, dense."""
+        return np.array(self.array, order="C")
+
+
+class NativeLoop:
+    """Runs the graph of a step many times in one native call.
+
+    The graph's inputs are the state, the data, the numbers of the rows of a batch, and
+    what the step captured; its outputs the new state and what the step returns.
+    """
+
+    def __init__(self) -> None:
+        self._programs: dict[int, Program] = {}
+        self._state: list[StateBuffer] = []
+        self._data: list[Array] = []
+
+    def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
+        """Copy the state in; the data are read where they are."""
+        specs = [Spec(array.shape, as_dtype(array.dtype)) for array in state]
+        if [buffer.spec for buffer in self._state] != specs:
+            self._state = [StateBuffer(spec) for spec in specs]
+        for buffer, array in zip(self._state, state, strict=True):
+            buffer.array[...] = array
+        self._data = [np.ascontiguousarray(array) for array in data]
+
+    def run(
+        self, graph: Graph, rows: Array, batch_size: int, captured: Sequence[Array]
+    ) -> list[Array]:
+        """Take a step for each `batch_size` rows; their number divides that of rows."""
+        program = self.program(graph)
+        inputs, outputs = program.plan.graph.inputs, program.plan.graph.outputs
+        count = len(self._state)
+        steps = len(rows) // batch_size
+        rows = np.ascontiguousarray(rows, np.int64)
+        arrays = [*self._data, rows, *map(np.ascontiguousarray, captured)]
+        addresses = [buffer.address for buffer in self._state]
+        addresses += [address_of(array) for array in arrays]
+        places = list(zip(inputs, addresses, strict=True))
+        moving = [(inputs[count + len(self._data)], 8 * batch_size)]
+        results = []
+        for value in outputs[count:]:
+            shape = (steps * value.spec.shape[0], *value.spec.shape[1:])
+            result = np.empty(shape, value.spec.dtype.numpy)
+            places.append((value, address_of(result)))
+            moving.append((value, value.spec.nbytes))
+            results.append(result)
+        program.launch(places, steps, moving)
+        return results
+
+    def state(self) -> list[Array]:
+        """The state now."""
+        return [buffer.copy() for buffer in self._state]
+
+    def program(self, graph: Graph) -> Program:
+        """The program made of `graph`."""
+        if id(graph) not in self._programs:
+            donations = [(i, i) for i in range(len(self._state))]
+            self._programs[id(graph)] = Program(graph, donations)
+        return self._programs[id(graph)]
