@@ -68,8 +68,9 @@ class Ends:
         """The corrected line of the first layer."""
         if self._first is None:
             return lambda: f"Input(shape={shape})"
-        key = "shape" if type(self._first).__name__ == "InputLayer" else "input_shape"
-        self._change(self._first, **{key: shape})
+        if type(self._first).__name__ == "InputLayer":
+            return lambda: f"Input(shape={shape})"
+        self._change(self._first, input_shape=shape)
         return lambda: self._line(self._first)
 
     def change_output(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +79,7 @@ class Preparation:
         self.model = model
         self.task = task
         self.mistakes: list[Mistake] = []
+        self.consistent = True
 
     def check_whole(self, name: str, value: Any, least: int) -> None:
         """A whole number from `least` on."""
@@ -134,11 +134,12 @@ class Preparation:
         if y is not None:
             y = fit_targets(y, network.output_shape, sparse)
         usable = y is not None and self._check_finite(y, names[1])
-        case = Case(network, objective, x, y if usable else None, *names)
-        known = {(mistake.where, mistake.problem) for mistake in self.mistakes}
-        for mistake in find_mistakes(case):
-            if (mistake.where, mistake.problem) not in known:
-                self.mistakes.append(mistake)
+        if self.consistent:
+            case = Case(network, objective, x, y if usable else None, *names)
+            found = find_mistakes(case)
+            # what was wrong with the data to train on need not be told again
+            self.consistent = not found
+            self.mistakes += found
         if x is None or (objective is not None and y is None):
             return None
         if sparse and usable and y is not None and y.dtype.kind == "f":

@@ -148,6 +148,12 @@ def _make_model(contents: Contents) -> Any:
     with weights_from(take):
         model = layers.deserialize(config["model"])
         model.build_for((None, *shape))
+    if model._sample_shape() != shape:
+        raise FormatError(
+            "the shape of a sample is not that of the model",
+            got=shape,
+            expected=model._sample_shape(),
+        )
     assign_weights(name_weights(model), contents.weights)
     return model
 

@@ -179,7 +179,8 @@ def check_input(case: Case) -> Iterator[Mistake]:
     fix: str | Callable[[], str]
     sizes = [length or 0 for length in expected]
     if math.prod(sizes) == math.prod(shape):
-        fix = f"{name} = {name}.reshape({(len(case.x), *sizes)})"
+        lengths = ", ".join(map(str, sizes))
+        fix = f"{name} = {name}.reshape(len({name}), {lengths})"
     elif case.objective is None:
         fix = f"pass {name} with the columns that the model was made for"
     else:
