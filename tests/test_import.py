@@ -53,3 +53,8 @@ def test_every_public_name_exists() -> None:
     assert len(set(cr.__all__)) == len(cr.__all__)
     for name in cr.__all__:
         assert hasattr(cr, name), name
+
+
+def test_all_modules_that_are_named_can_be_imported() -> None:
+    for name in dir(cr):
+        assert hasattr(cr, name), name

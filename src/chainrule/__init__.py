@@ -47,13 +47,10 @@ __all__ += functional.__all__
 # Imported at first use, so that arrays alone load NumPy alone.
 _MODULES = (
     "activations",
-    "applications",
     "callbacks",
     "datasets",
-    "diagnose",
     "explain",
     "initializers",
-    "interop",
     "keras",
     "layers",
     "losses",
@@ -61,19 +58,24 @@ _MODULES = (
     "models",
     "optimizers",
     "recipes",
-    "regularizers",
     "training",
 )
-_FROM_MODULES = {"Model": "models", "Sequential": "models", "load_model": "models"}
+_NAMES = {
+    "Input": "layers",
+    "Model": "models",
+    "Sequential": "models",
+    "load_model": "models",
+    "trace_step": "explain",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    if name in _FROM_MODULES:
-        return getattr(import_module(f"{__name__}.{_FROM_MODULES[name]}"), name)
     raise AttributeError(f"module 'chainrule' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_FROM_MODULES})
+    return sorted({*globals(), *_MODULES, *_NAMES})

@@ -157,7 +157,12 @@ def zeros(
     dtype: DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """Zeros, float32 unless `dtype` says otherwise."""
+    """Zeros, float32 unless `dtype` says otherwise.
+
+    Example:
+        >>> zeros(2).tolist()
+        [0.0, 0.0]
+    """
     return full(shape, 0, dtype=dtype or DEFAULT_FLOAT, device=device)
 
 
@@ -167,7 +172,12 @@ def ones(
     dtype: DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """Ones, float32 unless `dtype` says otherwise."""
+    """Ones, float32 unless `dtype` says otherwise.
+
+    Example:
+        >>> ones((1, 2), dtype="int8").tolist()
+        [[1, 1]]
+    """
     return full(shape, 1, dtype=dtype or DEFAULT_FLOAT, device=device)
 
 
@@ -177,7 +187,12 @@ def empty(
     dtype: DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """Zeros: a tensor cannot be written to, so leaving it unset would help nobody."""
+    """Zeros: a tensor cannot be written to, so leaving it unset would help nobody.
+
+    Example:
+        >>> empty(2).tolist()
+        [0.0, 0.0]
+    """
     return zeros(shape, dtype=dtype, device=device)
 
 
@@ -189,7 +204,12 @@ def full_like(
     dtype: DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """`fill_value` in the shape and, unless given, the dtype of `x`."""
+    """`fill_value` in the shape and, unless given, the dtype of `x`.
+
+    Example:
+        >>> full_like([1, 2], 7).tolist()
+        [7, 7]
+    """
     value = as_value(x)
     wanted = dtype or value.spec.dtype
     return full(value.spec.shape, fill_value, dtype=wanted, device=device)
@@ -198,21 +218,36 @@ def full_like(
 def zeros_like(
     x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
-    """Zeros in the shape and, unless given, the dtype of `x`."""
+    """Zeros in the shape and, unless given, the dtype of `x`.
+
+    Example:
+        >>> zeros_like([1, 2]).tolist()
+        [0, 0]
+    """
     return full_like(x, 0, dtype=dtype, device=device)
 
 
 def ones_like(
     x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
-    """Ones in the shape and, unless given, the dtype of `x`."""
+    """Ones in the shape and, unless given, the dtype of `x`.
+
+    Example:
+        >>> ones_like([1, 2]).tolist()
+        [1, 1]
+    """
     return full_like(x, 1, dtype=dtype, device=device)
 
 
 def empty_like(
     x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
-    """Zeros in the shape and, unless given, the dtype of `x`."""
+    """Zeros in the shape and, unless given, the dtype of `x`.
+
+    Example:
+        >>> empty_like([1, 2]).tolist()
+        [0, 0]
+    """
     return zeros_like(x, dtype=dtype, device=device)
 
 
@@ -282,7 +317,12 @@ def eye(
     dtype: DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """Ones on the diagonal `k` places to the right of the main one, zeros elsewhere."""
+    """Ones on the diagonal `k` places to the right of the main one, zeros elsewhere.
+
+    Example:
+        >>> eye(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
     check_device(device)
     kind = as_dtype(dtype) if dtype else DEFAULT_FLOAT
     return from_numpy(np.eye(n_rows, n_cols, k, dtype=kind.numpy))
@@ -299,7 +339,12 @@ def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
 
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """`x` with zeros below the diagonal `k` of its last two axes."""
+    """`x` with zeros below the diagonal `k` of its last two axes.
+
+    Example:
+        >>> triu(ones((2, 3))).tolist()
+        [[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
     return _triangle(x, k, "triu")
 
 
@@ -324,6 +369,10 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> list[Tensor]:
     Args:
         arrays: the coordinates along each axis.
         indexing: "ij" for matrix order; "xy" exchanges the first two axes.
+
+    Example:
+        >>> [x.tolist() for x in meshgrid([1, 2], [3, 4])]
+        [[[1, 2], [1, 2]], [[3, 3], [4, 4]]]
     """
     if indexing not in ("xy", "ij"):
         raise ArgumentError(

@@ -35,27 +35,52 @@ def add(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 
 def subtract(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """`x1 - x2`."""
+    """`x1 - x2`.
+
+    Example:
+        >>> subtract([5, 7], 2).tolist()
+        [3, 5]
+    """
     return apply(ops.subtract, x1, x2)
 
 
 def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """`x1 * x2`."""
+    """`x1 * x2`.
+
+    Example:
+        >>> multiply([1, 2], [3, 4]).tolist()
+        [3, 8]
+    """
     return apply(ops.multiply, x1, x2)
 
 
 def divide(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """`x1 / x2`, in floating point."""
+    """`x1 / x2`, in floating point.
+
+    Example:
+        >>> divide(1, [2, 4]).tolist()
+        [0.5, 0.25]
+    """
     return apply_float(ops.divide, x1, x2)
 
 
 def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """`floor(x1 / x2)`; an integer divided by zero gives 0."""
+    """`floor(x1 / x2)`; an integer divided by zero gives 0.
+
+    Example:
+        >>> floor_divide([7, -7], 2).tolist()
+        [3, -4]
+    """
     return apply(ops.floor_divide, x1, x2)
 
 
 def remainder(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """`x1 - floor(x1 / x2) * x2`, with the sign of `x2`."""
+    """`x1 - floor(x1 / x2) * x2`, with the sign of `x2`.
+
+    Example:
+        >>> remainder([7, -7], 4).tolist()
+        [3, 1]
+    """
     return apply(ops.remainder, x1, x2)
 
 
@@ -73,43 +98,83 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 
 def negative(x: ArrayLike, /) -> Tensor:
-    """`-x`."""
+    """`-x`.
+
+    Example:
+        >>> negative([1, -2]).tolist()
+        [-1, 2]
+    """
     return apply(ops.negative, x)
 
 
 def positive(x: ArrayLike, /) -> Tensor:
-    """`+x`, which is `x`."""
+    """`+x`, which is `x`.
+
+    Example:
+        >>> positive([1, -2]).tolist()
+        [1, -2]
+    """
     return as_value(x)
 
 
 def abs(x: ArrayLike, /) -> Tensor:
-    """`|x|`; its gradient at 0 is 0."""
+    """`|x|`; its gradient at 0 is 0.
+
+    Example:
+        >>> abs([-1.5, 2.0]).tolist()
+        [1.5, 2.0]
+    """
     return apply(ops.absolute, x)
 
 
 def sign(x: ArrayLike, /) -> Tensor:
-    """-1, 0 or 1 by the sign of `x`; not-a-number stays."""
+    """-1, 0 or 1 by the sign of `x`; not-a-number stays.
+
+    Example:
+        >>> sign([-2.5, 0.0, 7.0]).tolist()
+        [-1.0, 0.0, 1.0]
+    """
     return apply(ops.sign, x)
 
 
 def reciprocal(x: ArrayLike, /) -> Tensor:
-    """`1 / x`."""
+    """`1 / x`.
+
+    Example:
+        >>> reciprocal([2.0, 4.0]).tolist()
+        [0.5, 0.25]
+    """
     return divide(1, x)
 
 
 def square(x: ArrayLike, /) -> Tensor:
-    """`x * x`."""
+    """`x * x`.
+
+    Example:
+        >>> square([-3, 4]).tolist()
+        [9, 16]
+    """
     value = as_value(x)
     return ops.multiply(value, value)
 
 
 def maximum(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The larger of the two; not-a-number wins. A tie shares the gradient equally."""
+    """The larger of the two; not-a-number wins. A tie shares the gradient equally.
+
+    Example:
+        >>> maximum([1, 5], 3).tolist()
+        [3, 5]
+    """
     return apply(ops.maximum, x1, x2)
 
 
 def minimum(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The smaller of the two; not-a-number wins. A tie shares the gradient equally."""
+    """The smaller of the two; not-a-number wins. A tie shares the gradient equally.
+
+    Example:
+        >>> minimum([1, 5], 3).tolist()
+        [1, 3]
+    """
     return apply(ops.minimum, x1, x2)
 
 
@@ -165,22 +230,42 @@ def _rounding(operation: ops.Operation, x: ArrayLike) -> Tensor:
 
 
 def floor(x: ArrayLike, /) -> Tensor:
-    """The largest integer not above `x`, in the dtype of `x`."""
+    """The largest integer not above `x`, in the dtype of `x`.
+
+    Example:
+        >>> floor([0.2, -0.2, 3.0]).tolist()
+        [0.0, -1.0, 3.0]
+    """
     return _rounding(ops.floor, x)
 
 
 def ceil(x: ArrayLike, /) -> Tensor:
-    """The smallest integer not below `x`, in the dtype of `x`."""
+    """The smallest integer not below `x`, in the dtype of `x`.
+
+    Example:
+        >>> ceil([0.2, -0.2, 3.0]).tolist()
+        [1.0, -0.0, 3.0]
+    """
     return _rounding(ops.ceil, x)
 
 
 def trunc(x: ArrayLike, /) -> Tensor:
-    """The integer next to `x` towards zero, in the dtype of `x`."""
+    """The integer next to `x` towards zero, in the dtype of `x`.
+
+    Example:
+        >>> trunc([1.7, -1.7]).tolist()
+        [1.0, -1.0]
+    """
     return _rounding(ops.trunc, x)
 
 
 def round(x: ArrayLike, /) -> Tensor:
-    """The integer nearest to `x`, the even one of two, in the dtype of `x`."""
+    """The integer nearest to `x`, the even one of two, in the dtype of `x`.
+
+    Example:
+        >>> round([0.5, 1.5, -0.6]).tolist()
+        [0.0, 2.0, -1.0]
+    """
     return _rounding(ops.round_, x)
 
 
@@ -198,27 +283,52 @@ def exp(x: ArrayLike, /) -> Tensor:
 
 
 def expm1(x: ArrayLike, /) -> Tensor:
-    """`e**x - 1`, exact for small `x`."""
+    """`e**x - 1`, exact for small `x`.
+
+    Example:
+        >>> expm1(0.0).item()
+        0.0
+    """
     return apply_float(ops.expm1, x)
 
 
 def log(x: ArrayLike, /) -> Tensor:
-    """The natural logarithm."""
+    """The natural logarithm.
+
+    Example:
+        >>> log(1.0).item()
+        0.0
+    """
     return apply_float(ops.log, x)
 
 
 def log1p(x: ArrayLike, /) -> Tensor:
-    """`log(1 + x)`, exact for small `x`."""
+    """`log(1 + x)`, exact for small `x`.
+
+    Example:
+        >>> log1p(0.0).item()
+        0.0
+    """
     return apply_float(ops.log1p, x)
 
 
 def log2(x: ArrayLike, /) -> Tensor:
-    """The logarithm to base 2."""
+    """The logarithm to base 2.
+
+    Example:
+        >>> log2([1.0, 8.0]).tolist()
+        [0.0, 3.0]
+    """
     return ops.divide(log(x), math.log(2))
 
 
 def log10(x: ArrayLike, /) -> Tensor:
-    """The logarithm to base 10."""
+    """The logarithm to base 10.
+
+    Example:
+        >>> log10(100.0).item()
+        2.0
+    """
     return ops.divide(log(x), math.log(10))
 
 
@@ -241,7 +351,12 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 
 def sqrt(x: ArrayLike, /) -> Tensor:
-    """The square root; its gradient at 0 is infinite, as its slope is."""
+    """The square root; its gradient at 0 is infinite, as its slope is.
+
+    Example:
+        >>> sqrt([4.0, 9.0]).tolist()
+        [2.0, 3.0]
+    """
     return apply_float(ops.sqrt, x)
 
 
@@ -255,72 +370,142 @@ def sqrt_or_zero(x: Tensor) -> Tensor:
 
 
 def sin(x: ArrayLike, /) -> Tensor:
-    """The sine of an angle in radians."""
+    """The sine of an angle in radians.
+
+    Example:
+        >>> sin(0.0).item()
+        0.0
+    """
     return apply_float(ops.sin, x)
 
 
 def cos(x: ArrayLike, /) -> Tensor:
-    """The cosine of an angle in radians."""
+    """The cosine of an angle in radians.
+
+    Example:
+        >>> cos(0.0).item()
+        1.0
+    """
     return apply_float(ops.cos, x)
 
 
 def tan(x: ArrayLike, /) -> Tensor:
-    """The tangent of an angle in radians."""
+    """The tangent of an angle in radians.
+
+    Example:
+        >>> tan(0.0).item()
+        0.0
+    """
     return apply_float(ops.tan, x)
 
 
 def asin(x: ArrayLike, /) -> Tensor:
-    """The angle in [-pi/2, pi/2] whose sine is `x`."""
+    """The angle in [-pi/2, pi/2] whose sine is `x`.
+
+    Example:
+        >>> asin(0.0).item()
+        0.0
+    """
     return apply_float(ops.asin, x)
 
 
 def acos(x: ArrayLike, /) -> Tensor:
-    """The angle in [0, pi] whose cosine is `x`."""
+    """The angle in [0, pi] whose cosine is `x`.
+
+    Example:
+        >>> acos(1.0).item()
+        0.0
+    """
     return apply_float(ops.acos, x)
 
 
 def atan(x: ArrayLike, /) -> Tensor:
-    """The angle in [-pi/2, pi/2] whose tangent is `x`."""
+    """The angle in [-pi/2, pi/2] whose tangent is `x`.
+
+    Example:
+        >>> atan(0.0).item()
+        0.0
+    """
     return apply_float(ops.atan, x)
 
 
 def atan2(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`."""
+    """The angle in [-pi, pi] of the point with ordinate `x1` and abscissa `x2`.
+
+    Example:
+        >>> atan2(0.0, 1.0).item()
+        0.0
+    """
     return apply_float(ops.atan2, x1, x2)
 
 
 def sinh(x: ArrayLike, /) -> Tensor:
-    """The hyperbolic sine."""
+    """The hyperbolic sine.
+
+    Example:
+        >>> sinh(0.0).item()
+        0.0
+    """
     return apply_float(ops.sinh, x)
 
 
 def cosh(x: ArrayLike, /) -> Tensor:
-    """The hyperbolic cosine."""
+    """The hyperbolic cosine.
+
+    Example:
+        >>> cosh(0.0).item()
+        1.0
+    """
     return apply_float(ops.cosh, x)
 
 
 def tanh(x: ArrayLike, /) -> Tensor:
-    """The hyperbolic tangent, `(e**x - e**-x) / (e**x + e**-x)`."""
+    """The hyperbolic tangent, `(e**x - e**-x) / (e**x + e**-x)`.
+
+    Example:
+        >>> tanh([-100.0, 0.0, 100.0]).tolist()
+        [-1.0, 0.0, 1.0]
+    """
     return apply_float(ops.tanh, x)
 
 
 def asinh(x: ArrayLike, /) -> Tensor:
-    """The inverse of `sinh`."""
+    """The inverse of `sinh`.
+
+    Example:
+        >>> asinh(0.0).item()
+        0.0
+    """
     return apply_float(ops.asinh, x)
 
 
 def acosh(x: ArrayLike, /) -> Tensor:
-    """The inverse of `cosh`, for `x >= 1`."""
+    """The inverse of `cosh`, for `x >= 1`.
+
+    Example:
+        >>> acosh(1.0).item()
+        0.0
+    """
     return apply_float(ops.acosh, x)
 
 
 def atanh(x: ArrayLike, /) -> Tensor:
-    """The inverse of `tanh`."""
+    """The inverse of `tanh`.
+
+    Example:
+        >>> atanh(0.0).item()
+        0.0
+    """
     return apply_float(ops.atanh, x)
 
 
 def erf(x: ArrayLike, /) -> Tensor:
-    """The error function, `2 / sqrt(pi) * integral of exp(-t**2) from 0 to x`."""
+    """The error function, `2 / sqrt(pi) * integral of exp(-t**2) from 0 to x`.
+
+    Example:
+        >>> erf([0.0, 10.0]).tolist()
+        [0.0, 1.0]
+    """
     return apply_float(ops.erf, x)
 
 
@@ -339,7 +524,12 @@ def stop_gradient(x: ArrayLike, /) -> Tensor:
 
 
 def signbit(x: ArrayLike, /) -> Tensor:
-    """Whether the sign is negative; that of -0.0 is."""
+    """Whether the sign is negative; that of -0.0 is.
+
+    Example:
+        >>> signbit([-0.0, 0.0, -3.0]).tolist()
+        [True, False, True]
+    """
     value = as_value(x)
     if not value.spec.dtype.is_float:
         return ops.less(value, 0)
@@ -348,7 +538,12 @@ def signbit(x: ArrayLike, /) -> Tensor:
 
 
 def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The magnitude of `x1` with the sign of `x2`."""
+    """The magnitude of `x1` with the sign of `x2`.
+
+    Example:
+        >>> copysign([1.0, 2.0], [-0.0, 3.0]).tolist()
+        [-1.0, 2.0]
+    """
     size, direction = promoted_floats(x1, x2)
     size = ops.where(signbit(size), ops.negative(size), size)
     return ops.where(signbit(direction), ops.negative(size), size)

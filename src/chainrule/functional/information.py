@@ -48,5 +48,10 @@ class NamespaceInfo:
 
 
 def __array_namespace_info__() -> NamespaceInfo:
-    """What this namespace can do: devices, dtypes, capabilities."""
+    """What this namespace can do: devices, dtypes, capabilities.
+
+    Example:
+        >>> __array_namespace_info__().devices()
+        ['cpu']
+    """
     return NamespaceInfo()

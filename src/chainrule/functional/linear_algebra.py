@@ -86,7 +86,12 @@ def _batched_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
-    """`x` with its last two axes exchanged."""
+    """`x` with its last two axes exchanged.
+
+    Example:
+        >>> matrix_transpose([[1, 2], [3, 4]]).tolist()
+        [[1, 3], [2, 4]]
+    """
     value = as_value(x)
     if value.spec.ndim < 2:
         raise ShapeError("a matrix is needed", where="matrix_transpose", got=value.spec)
@@ -151,7 +156,12 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The products of every element of one vector with every one of the other."""
+    """The products of every element of one vector with every one of the other.
+
+    Example:
+        >>> outer([1, 2], [3, 4]).tolist()
+        [[3, 4], [6, 8]]
+    """
     a, b = promoted(x1, x2)
     if a.spec.ndim != 1 or b.spec.ndim != 1:
         raise ShapeError(
@@ -187,7 +197,12 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
 def trace(
     x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None
 ) -> Tensor:
-    """The sum of each diagonal."""
+    """The sum of each diagonal.
+
+    Example:
+        >>> trace([[1, 2], [3, 4]]).item()
+        5
+    """
     return sum_of(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
@@ -292,6 +307,10 @@ def matrix_norm(
 
     Raises:
         ArgumentError: for norms that need singular values.
+
+    Example:
+        >>> matrix_norm([[3.0, 0.0], [0.0, 4.0]]).item()
+        5.0
     """
     (value,) = promoted_floats(x)
     if value.spec.ndim < 2:

@@ -68,7 +68,12 @@ def reshape(
 
 
 def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
-    """Axis `i` of the result is axis `axes[i]` of `x`."""
+    """Axis `i` of the result is axis `axes[i]` of `x`.
+
+    Example:
+        >>> permute_dims([[1, 2], [3, 4]], (1, 0)).tolist()
+        [[1, 3], [2, 4]]
+    """
     value = as_value(x)
     order = tuple(normalize_axis(a, value.spec.ndim, "permute_dims") for a in axes)
     return ops.permute_dims(value, axes=order)
@@ -107,6 +112,10 @@ def squeeze(x: ArrayLike, /, axis: Axis = None) -> Tensor:
 
     Raises:
         ShapeError: when an axis has another length.
+
+    Example:
+        >>> squeeze([[1, 2]]).tolist()
+        [1, 2]
     """
     value = as_value(x)
     shape = value.spec.shape
@@ -124,7 +133,12 @@ def squeeze(x: ArrayLike, /, axis: Axis = None) -> Tensor:
 
 
 def expand_dims(x: ArrayLike, /, *, axis: int | tuple[int, ...] = 0) -> Tensor:
-    """`x` with new axes of length 1 at the places `axis` of the result."""
+    """`x` with new axes of length 1 at the places `axis` of the result.
+
+    Example:
+        >>> expand_dims([1, 2], axis=1).tolist()
+        [[1], [2]]
+    """
     value = as_value(x)
     count = 1 if isinstance(axis, int) else len(axis)
     places = normalize_axes(axis, value.spec.ndim + count, "expand_dims")
@@ -135,7 +149,12 @@ def expand_dims(x: ArrayLike, /, *, axis: int | tuple[int, ...] = 0) -> Tensor:
 
 
 def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
-    """`x` repeated to `shape` along new axes and axes of length 1."""
+    """`x` repeated to `shape` along new axes and axes of length 1.
+
+    Example:
+        >>> broadcast_to([1, 2], (2, 2)).tolist()
+        [[1, 2], [1, 2]]
+    """
     value = as_value(x)
     wanted = as_shape(shape)
     if wanted == value.spec.shape:
@@ -144,7 +163,12 @@ def broadcast_to(x: ArrayLike, /, shape: Sequence[int]) -> Tensor:
 
 
 def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
-    """The arrays, each broadcast to their common shape."""
+    """The arrays, each broadcast to their common shape.
+
+    Example:
+        >>> [x.tolist() for x in broadcast_arrays([1, 2], 3)]
+        [[1, 2], [3, 3]]
+    """
     values = [as_value(x) for x in arrays]
     shape = broadcast_shapes(*[v.spec.shape for v in values], where="broadcast_arrays")
     return [broadcast_to(v, shape) for v in values]
@@ -194,7 +218,12 @@ def take_slice(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
 
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The parts of `x` along `axis`, without that axis."""
+    """The parts of `x` along `axis`, without that axis.
+
+    Example:
+        >>> [x.tolist() for x in unstack([[1, 2], [3, 4]])]
+        [[1, 2], [3, 4]]
+    """
     value = as_value(x)
     axis = normalize_axis(axis, value.spec.ndim, "unstack")
     length = value.spec.shape[axis]
@@ -235,7 +264,12 @@ def split(
 
 
 def flip(x: ArrayLike, /, *, axis: Axis = None) -> Tensor:
-    """The elements in reverse order along `axis`; None means every axis."""
+    """The elements in reverse order along `axis`; None means every axis.
+
+    Example:
+        >>> flip([1, 2, 3]).tolist()
+        [3, 2, 1]
+    """
     value = as_value(x)
     return ops.flip(value, axes=normalize_axes(axis, value.spec.ndim, "flip"))
 

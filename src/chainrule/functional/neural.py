@@ -43,51 +43,91 @@ def relu(x: ArrayLike, /) -> Tensor:
 
 
 def relu6(x: ArrayLike, /) -> Tensor:
-    """`min(max(x, 0), 6)`; its gradient at 0 and at 6 is 0."""
+    """`min(max(x, 0), 6)`; its gradient at 0 and at 6 is 0.
+
+    Example:
+        >>> relu6([-1.0, 3.0, 9.0]).tolist()
+        [0.0, 3.0, 6.0]
+    """
     value = relu(x)
     return ops.where(ops.less_equal(6, value), 6, value)
 
 
 def leaky_relu(x: ArrayLike, /, negative_slope: float = 0.2) -> Tensor:
-    """`x` where positive, else `negative_slope * x`."""
+    """`x` where positive, else `negative_slope * x`.
+
+    Example:
+        >>> leaky_relu([-10.0, 3.0]).tolist()
+        [-2.0, 3.0]
+    """
     value = _float(x)
     scaled = ops.multiply(value, negative_slope)
     return ops.where(ops.less(0.0, value), value, scaled)
 
 
 def hard_sigmoid(x: ArrayLike, /) -> Tensor:
-    """`relu6(x + 3) / 6`."""
+    """`relu6(x + 3) / 6`.
+
+    Example:
+        >>> hard_sigmoid([-9.0, 0.0, 9.0]).tolist()
+        [0.0, 0.5, 1.0]
+    """
     return ops.divide(relu6(ops.add(_float(x), 3.0)), 6.0)
 
 
 def hard_silu(x: ArrayLike, /) -> Tensor:
-    """`x * hard_sigmoid(x)`."""
+    """`x * hard_sigmoid(x)`.
+
+    Example:
+        >>> hard_silu([-9.0, 0.0, 9.0]).tolist()
+        [-0.0, 0.0, 9.0]
+    """
     value = _float(x)
     return ops.multiply(value, hard_sigmoid(value))
 
 
 def hard_tanh(x: ArrayLike, /) -> Tensor:
-    """`x` limited to [-1, 1]; its gradient at the ends is 0."""
+    """`x` limited to [-1, 1]; its gradient at the ends is 0.
+
+    Example:
+        >>> hard_tanh([-9.0, 0.5, 9.0]).tolist()
+        [-1.0, 0.5, 1.0]
+    """
     value = _float(x)
     lower = ops.where(ops.less_equal(value, -1.0), -1.0, value)
     return ops.where(ops.less_equal(1.0, lower), 1.0, lower)
 
 
 def hard_shrink(x: ArrayLike, /, threshold: float = 0.5) -> Tensor:
-    """`x` where `|x| > threshold`, else 0."""
+    """`x` where `|x| > threshold`, else 0.
+
+    Example:
+        >>> hard_shrink([-2.0, 0.25, 2.0]).tolist()
+        [-2.0, 0.0, 2.0]
+    """
     value = _float(x)
     return ops.where(ops.less_equal(ops.absolute(value), threshold), 0.0, value)
 
 
 def soft_shrink(x: ArrayLike, /, threshold: float = 0.5) -> Tensor:
-    """`x` moved towards 0 by `threshold`, and 0 within that distance of it."""
+    """`x` moved towards 0 by `threshold`, and 0 within that distance of it.
+
+    Example:
+        >>> soft_shrink([-2.0, 0.25, 2.0]).tolist()
+        [-1.5, 0.0, 1.5]
+    """
     value = _float(x)
     moved = ops.subtract(value, ops.multiply(ops.sign(value), threshold))
     return ops.where(ops.less_equal(ops.absolute(value), threshold), 0.0, moved)
 
 
 def threshold(x: ArrayLike, threshold: float, default_value: float) -> Tensor:
-    """`x` where it is above `threshold`, else `default_value`."""
+    """`x` where it is above `threshold`, else `default_value`.
+
+    Example:
+        >>> threshold([0.5, 2.0], 1.0, -1.0).tolist()
+        [-1.0, 2.0]
+    """
     value = _float(x)
     return ops.where(ops.less_equal(value, threshold), default_value, value)
 
@@ -106,7 +146,12 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
 
 
 def log_sigmoid(x: ArrayLike, /) -> Tensor:
-    """`log(sigmoid(x))`, which is `-softplus(-x)`."""
+    """`log(sigmoid(x))`, which is `-softplus(-x)`.
+
+    Example:
+        >>> log_sigmoid([-1000.0, 1000.0]).tolist()
+        [-1000.0, -0.0]
+    """
     return ops.negative(softplus(ops.negative(_float(x))))
 
 
@@ -125,30 +170,55 @@ def softplus(x: ArrayLike, /) -> Tensor:
 
 
 def softsign(x: ArrayLike, /) -> Tensor:
-    """`x / (1 + |x|)`."""
+    """`x / (1 + |x|)`.
+
+    Example:
+        >>> softsign([-1.0, 0.0, 3.0]).tolist()
+        [-0.5, 0.0, 0.75]
+    """
     value = _float(x)
     return ops.divide(value, ops.add(ops.absolute(value), 1.0))
 
 
 def silu(x: ArrayLike, /) -> Tensor:
-    """`x * sigmoid(x)` (Elfwing, Uchibe, Doya, arXiv 1702.03118)."""
+    """`x * sigmoid(x)` (Elfwing, Uchibe, Doya, arXiv 1702.03118).
+
+    Example:
+        >>> silu([-1000.0, 0.0, 1000.0]).tolist()
+        [-0.0, 0.0, 1000.0]
+    """
     value = _float(x)
     return ops.multiply(value, ops.sigmoid(value))
 
 
 def swish(x: ArrayLike, /) -> Tensor:
-    """`silu` under its other name (Ramachandran, Zoph, Le, arXiv 1710.05941)."""
+    """`silu` under its other name (Ramachandran, Zoph, Le, arXiv 1710.05941).
+
+    Example:
+        >>> swish([-1000.0, 0.0, 1000.0]).tolist()
+        [-0.0, 0.0, 1000.0]
+    """
     return silu(x)
 
 
 def mish(x: ArrayLike, /) -> Tensor:
-    """`x * tanh(softplus(x))` (Misra, arXiv 1908.08681)."""
+    """`x * tanh(softplus(x))` (Misra, arXiv 1908.08681).
+
+    Example:
+        >>> mish([-1000.0, 0.0, 1000.0]).tolist()
+        [-0.0, 0.0, 1000.0]
+    """
     value = _float(x)
     return ops.multiply(value, ops.tanh(softplus(value)))
 
 
 def glu(x: ArrayLike, /, axis: int = -1) -> Tensor:
-    """`a * sigmoid(b)` for the halves a, b of `x` along `axis` (arXiv 1612.08083)."""
+    """`a * sigmoid(b)` for the halves a, b of `x` along `axis` (arXiv 1612.08083).
+
+    Example:
+        >>> glu([3.0, 0.0]).tolist()
+        [1.5]
+    """
     value = _float(x)
     place = normalize_axis(axis, value.spec.ndim, "glu")
     first, second = split(value, 2, axis=place)
@@ -156,13 +226,23 @@ def glu(x: ArrayLike, /, axis: int = -1) -> Tensor:
 
 
 def tanh_shrink(x: ArrayLike, /) -> Tensor:
-    """`x - tanh(x)`."""
+    """`x - tanh(x)`.
+
+    Example:
+        >>> tanh_shrink(0.0).item()
+        0.0
+    """
     value = _float(x)
     return ops.subtract(value, ops.tanh(value))
 
 
 def squareplus(x: ArrayLike, /, b: float = 4) -> Tensor:
-    """`(x + sqrt(x**2 + b)) / 2`."""
+    """`(x + sqrt(x**2 + b)) / 2`.
+
+    Example:
+        >>> squareplus(0.0).item()
+        1.0
+    """
     value = _float(x)
     root = ops.sqrt(ops.add(ops.multiply(value, value), float(b)))
     return ops.multiply(ops.add(value, root), 0.5)
@@ -172,17 +252,32 @@ def squareplus(x: ArrayLike, /, b: float = 4) -> Tensor:
 
 
 def exponential(x: ArrayLike, /) -> Tensor:
-    """`exp(x)`, under its name as an activation."""
+    """`exp(x)`, under its name as an activation.
+
+    Example:
+        >>> exponential(0.0).item()
+        1.0
+    """
     return ops.exp(_float(x))
 
 
 def linear(x: ArrayLike, /) -> Tensor:
-    """`x` itself."""
+    """`x` itself.
+
+    Example:
+        >>> linear([1.0, 2.0]).tolist()
+        [1.0, 2.0]
+    """
     return as_value(x)
 
 
 def elu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
-    """`x` where positive, else `alpha * (exp(x) - 1)` (arXiv 1511.07289)."""
+    """`x` where positive, else `alpha * (exp(x) - 1)` (arXiv 1511.07289).
+
+    Example:
+        >>> elu([-1000.0, 0.0, 2.0]).tolist()
+        [-1.0, 0.0, 2.0]
+    """
     value = _float(x)
     positive = ops.less(0.0, value)
     falling = ops.expm1(ops.where(positive, 0.0, value))
@@ -190,7 +285,12 @@ def elu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
 
 
 def celu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
-    """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (arXiv 1704.07483)."""
+    """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (arXiv 1704.07483).
+
+    Example:
+        >>> celu([-1000.0, 0.0, 2.0]).tolist()
+        [-1.0, 0.0, 2.0]
+    """
     value = _float(x)
     positive = ops.less(0.0, value)
     falling = ops.expm1(ops.divide(ops.where(positive, 0.0, value), alpha))
@@ -202,7 +302,12 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def selu(x: ArrayLike, /) -> Tensor:
-    """`1.0507 * elu(x, 1.6733)`: keeps mean 0, variance 1 (arXiv 1706.02515)."""
+    """`1.0507 * elu(x, 1.6733)`: keeps mean 0, variance 1 (arXiv 1706.02515).
+
+    Example:
+        >>> selu([0.0, 1.0]).tolist()
+        [0.0, 1.0507010221481323]
+    """
     return ops.multiply(elu(x, _SELU_ALPHA), _SELU_SCALE)
 
 
@@ -252,7 +357,12 @@ def softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
 
 
 def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
-    """`x - logsumexp(x)` along `axis`: the logarithm of `softmax`, without overflow."""
+    """`x - logsumexp(x)` along `axis`: the logarithm of `softmax`, without overflow.
+
+    Example:
+        >>> log_softmax([0.0, -1000.0]).tolist()
+        [0.0, -1000.0]
+    """
     value = _float(x)
     shifted = ops.subtract(value, _largest(value, axis))
     total = sum_of(ops.exp(shifted), axis, keepdims=True)

@@ -337,7 +337,12 @@ def permutation(key: Tensor, x: ArrayLike, axis: int = 0) -> Tensor:
 def gumbel(
     key: Tensor, shape: int | Sequence[int] = (), dtype: DTypeLike = DEFAULT_FLOAT
 ) -> Tensor:
-    """Numbers of the Gumbel distribution, `-log(-log(u))`."""
+    """Numbers of the Gumbel distribution, `-log(-log(u))`.
+
+    Example:
+        >>> gumbel(key(0), (2, 3)).shape
+        (2, 3)
+    """
     kind = as_dtype(dtype)
     # half a step above 0, so that both logarithms are finite
     unit = ops.add(uniform(key, shape, kind), 2.0**-25 if kind.bits == 32 else 2.0**-54)

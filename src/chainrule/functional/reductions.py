@@ -76,7 +76,12 @@ def prod(
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
 ) -> Tensor:
-    """The product over `axis`; its gradient is exact where elements are 0."""
+    """The product over `axis`; its gradient is exact where elements are 0.
+
+    Example:
+        >>> prod([2, 3, 4]).item()
+        24
+    """
     value = as_value(x)
     wide = converted(value, _accumulator(value, dtype))
     return _reduced(ops.reduce_prod, wide, axis, keepdims)
@@ -86,6 +91,10 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor
     """The largest element over `axis`; not-a-number wins.
 
     Elements that tie share the gradient equally.
+
+    Example:
+        >>> max([[1, 5], [7, 2]], axis=1).tolist()
+        [5, 7]
     """
     return _reduced(ops.reduce_max, as_value(x), axis, keepdims)
 
@@ -94,24 +103,43 @@ def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor
     """The smallest element over `axis`; not-a-number wins.
 
     Elements that tie share the gradient equally.
+
+    Example:
+        >>> min([[1, 5], [7, 2]], axis=1).tolist()
+        [1, 2]
     """
     return _reduced(ops.reduce_min, as_value(x), axis, keepdims)
 
 
 def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Whether an element differs from 0."""
+    """Whether an element differs from 0.
+
+    Example:
+        >>> any([[0, 1], [0, 0]], axis=1).tolist()
+        [True, False]
+    """
     return _reduced(ops.reduce_any, as_truth(x), axis, keepdims)
 
 
 def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Whether every element differs from 0."""
+    """Whether every element differs from 0.
+
+    Example:
+        >>> all([[1, 1], [1, 0]], axis=1).tolist()
+        [True, False]
+    """
     return _reduced(ops.reduce_all, as_truth(x), axis, keepdims)
 
 
 def count_nonzero(
     x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False
 ) -> Tensor:
-    """How many elements differ from 0, as int64."""
+    """How many elements differ from 0, as int64.
+
+    Example:
+        >>> count_nonzero([3, 0, 5]).item()
+        2
+    """
     return sum(as_truth(x), axis, keepdims=keepdims)
 
 
@@ -177,7 +205,12 @@ def std(
     correction: float = 0.0,
     keepdims: bool = False,
 ) -> Tensor:
-    """The standard deviation, the root of `var`; where it is 0 its gradient is 0."""
+    """The standard deviation, the root of `var`; where it is 0 its gradient is 0.
+
+    Example:
+        >>> std([1.0, 3.0]).item()
+        1.0
+    """
     return sqrt_or_zero(var(x, axis, correction=correction, keepdims=keepdims))
 
 

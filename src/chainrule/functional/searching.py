@@ -54,7 +54,12 @@ def argmax(
 def argmin(
     x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False
 ) -> Tensor:
-    """The first position of the smallest element along `axis`; None counts them all."""
+    """The first position of the smallest element along `axis`; None counts them all.
+
+    Example:
+        >>> argmin([3, 1, 2]).item()
+        1
+    """
     return _position(ops.argmin, x, axis, keepdims)
 
 
@@ -255,6 +260,10 @@ def unique_all(x: ArrayLike, /) -> UniqueAll:
 
     Raises:
         TraceError: while traced, when their number is not known.
+
+    Example:
+        >>> unique_all([3, 1, 3]).counts.tolist()
+        [1, 2]
     """
     data = concrete(x, "unique", MASK_INSTEAD)
     parts = np.unique(
@@ -269,13 +278,23 @@ def unique_all(x: ArrayLike, /) -> UniqueAll:
 
 
 def unique_counts(x: ArrayLike, /) -> UniqueCounts:
-    """The distinct elements in ascending order, and how often each occurs."""
+    """The distinct elements in ascending order, and how often each occurs.
+
+    Example:
+        >>> unique_counts([3, 1, 3]).counts.tolist()
+        [1, 2]
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
-    """The distinct elements in ascending order, and which of them each element is."""
+    """The distinct elements in ascending order, and which of them each element is.
+
+    Example:
+        >>> unique_inverse([3, 1, 3]).inverse_indices.tolist()
+        [1, 0, 1]
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
