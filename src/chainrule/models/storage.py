@@ -146,7 +146,7 @@ def _make_model(contents: Contents) -> Any:
         return free[wanted].pop().astype(dtype.numpy)
 
     with weights_from(take):
-        model = layers.deserialize(config["model"])
+        model: Any = layers.deserialize(config["model"])
         model.build_for((None, *shape))
     if model._sample_shape() != shape:
         raise FormatError(
