@@ -1,0 +1,245 @@
+"""The command line: train, evaluate, predict, summary, demo."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import chainrule
+from chainrule.errors import ArgumentError, ChainruleError
+from chainrule.models import load_model
+from chainrule.recipes import demo as demonstration
+from chainrule.recipes import use_model
+from chainrule.recipes.images import Plan, build, load_images
+from chainrule.recipes.images import train as train_images
+from chainrule.recipes.pictures import shades_for
+from chainrule.recipes.run_folder import MODEL, choose_folder, find_model, write_run
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+
+
+class Lessons(TyperGroup):
+    """Commands whose errors are printed as they are, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error of the library ends it with exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except ChainruleError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+class Data(StrEnum):
+    """A data set that comes with chainrule."""
+
+    digits = "digits"
+    mnist = "mnist"
+
+
+app = typer.Typer(
+    cls=Lessons,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ModelPath = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A model's file, or the folder of a run."),
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chainrule {chainrule.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Train neural networks by backpropagation, and see how they learn."""
+
+
+@app.command()
+def train(
+    data: Annotated[Data, typer.Argument(help="What to learn.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a step.")] = 32,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WIDTHS",
+            help="Widths of the hidden layers, such as 128,64.",
+            show_default="128",
+        ),
+    ] = None,
+    activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
+    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam, adamw.")] = "adam",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Size of a step.", show_default="the optimizer's own"),
+    ] = None,
+    dropout: Annotated[
+        float, typer.Option(help="Share of hidden units dropped in each step.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run. [default: runs/digits, runs/digits-2, ...]"
+        ),
+    ] = None,
+) -> None:
+    """Train a network on images, and leave a folder with the model and its History."""
+    plan = Plan(
+        epochs,
+        batch_size,
+        read_widths(hidden),
+        activation,
+        optimizer,
+        learning_rate,
+        dropout,
+        seed,
+    )
+    images = load_images(data.value)
+    model = build(plan, images)
+    folder = choose_folder(data.value, out)
+    rows, tests = len(images.x_train), len(images.x_test)
+    typer.echo(
+        f"{data.value}: {rows:,} images to train on, {tests:,} to test with; "
+        f"{model.count_params():,} weights"
+    )
+    history = train_images(model, images, plan)
+    results = model.evaluate(images.x_test, images.y_test, verbose=0, return_dict=True)
+    drawn = write_run(
+        folder, model, history, plan, {"data": data.value, "test": results}
+    )
+    typer.echo(f"test loss {results['loss']:.4f}, accuracy {results['accuracy']:.2%}")
+    typer.echo(f"the run is in {folder}: {', '.join(sorted(_names(folder)))}")
+    if not drawn:
+        typer.echo("no loss curve was drawn: it needs matplotlib")
+        typer.echo("  pip install 'chainrule[plots]'")
+    if history.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def read_widths(given: list[str] | None) -> tuple[int, ...]:
+    """The widths of hidden layers: `--hidden 128,64` or `--hidden 128 --hidden 64`.
+
+    Example:
+        >>> read_widths(["128,64"]), read_widths(["128", "64"]), read_widths(None)
+        ((128, 64), (128, 64), (128,))
+    """
+    if given is None:
+        return Plan().hidden
+    try:
+        widths = tuple(int(part) for text in given for part in text.split(",") if part)
+    except ValueError:
+        widths = (0,)
+    if any(width < 1 for width in widths):
+        raise ArgumentError(
+            "widths are positive whole numbers",
+            where="--hidden",
+            got=" ".join(given),
+            fix="--hidden 128,64",
+        )
+    return widths
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@app.command()
+def evaluate(
+    model: ModelPath,
+    data: Annotated[
+        Data | None,
+        typer.Argument(
+            help="Test images to measure on.", show_default="those the model takes"
+        ),
+    ] = None,
+) -> None:
+    """Measure a saved model on test images."""
+    loaded = load_model(find_model(model))
+    wanted = None if data is None else data.value
+    name, rows, results = use_model.evaluate(loaded, wanted)
+    typer.echo(f"{name}: {rows:,} test images")
+    for metric, number in results.items():
+        typer.echo(f"{metric:<10}{number:.4f}")
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            exists=True,
+            dir_okay=False,
+            help="Rows: a .npy file, or numbers separated by commas.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The CSV file to write.")
+    ] = Path("predictions.csv"),
+) -> None:
+    """Write what a saved model says about the rows of a file."""
+    loaded = load_model(find_model(model))
+    shape = use_model.sample_shape(loaded)
+    x = use_model.fit_rows(use_model.read_rows(rows), shape, str(rows))
+    outputs = loaded.predict(x, verbose=0)
+    use_model.write_predictions(output, outputs)
+    typer.echo(f"{len(outputs):,} predictions in {output}")
+
+
+@app.command()
+def summary(model: ModelPath) -> None:
+    """Show the layers of a saved model, with shapes and numbers of weights."""
+    load_model(find_model(model)).summary(print_fn=typer.echo)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/demo")
+    ] = None,
+) -> None:
+    """Open one training step, then learn real handwritten digits."""
+    typer.echo("PART 1. One step of backpropagation, in numbers\n")
+    typer.echo(demonstration.open_one_step())
+    typer.echo("\n\nPART 2. Real digits\n")
+    shades = shades_for(sys.stdout.encoding)
+    outcome = demonstration.learn_digits(shades, out, show=typer.echo)
+    typer.echo("\n" + "\n".join(demonstration.describe(outcome)))
+    typer.echo("\nTry next:")
+    typer.echo(f"  chainrule summary {outcome.folder / MODEL}")
+    typer.echo("  chainrule train mnist --epochs 2")
+    if outcome.history.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="chainrule")
+
+
+if __name__ == "__main__":
+    main()

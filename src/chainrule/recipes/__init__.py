@@ -1,0 +1,1 @@
+"""Recipes: whole tasks, from data to report."""

@@ -1,0 +1,118 @@
+"""What a run of training leaves behind: a folder with the model and its History."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chainrule.errors import ArgumentError
+from chainrule.models import Sequential
+from chainrule.training.files import write_atomically
+from chainrule.training.history import History
+
+MODEL = "model.chainrule"
+CURVE = "loss.png"
+
+
+def choose_folder(name: str, out: Path | None, base: Path = Path("runs")) -> Path:
+    """The folder of a new run, made.
+
+    Args:
+        name: what the run is called.
+        out: the folder asked for; None counts up under `base`: `digits`, `digits-2`.
+        base: where runs are kept.
+
+    Raises:
+        ArgumentError: when the folder holds a model already, or cannot be made.
+    """
+    if out is None:
+        number = 1
+        out = base / name
+        while out.exists():
+            number += 1
+            out = base / f"{name}-{number}"
+    if (out / MODEL).exists():
+        raise ArgumentError(
+            "the folder holds a model already, and it is not overwritten",
+            where=str(out),
+            fix=f"--out {out}-2, or remove the folder first",
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(
+            "the folder cannot be made", where=str(out), got=error.strerror
+        ) from None
+    return out
+
+
+def write_run(
+    folder: Path,
+    model: Sequential,
+    history: History,
+    plan: Any,
+    results: dict[str, Any],
+) -> bool:
+    """Write model, History, settings and the loss curve; say whether that was drawn.
+
+    `model.chainrule` the model; `history.csv` and `history.json` the numbers of every
+    epoch; `run.json` the settings and results; `loss.png` the loss curve, which needs
+    matplotlib.
+    """
+    model.save(folder / MODEL)
+    history.to_csv(folder / "history.csv")
+    history.to_json(folder / "history.json")
+    summary = {"plan": dataclasses.asdict(plan), **results}
+    write_atomically(
+        folder / "run.json", json.dumps(summary, indent=1).encode() + b"\n"
+    )
+    picture = draw_curve(history)
+    if picture is not None:
+        write_atomically(folder / CURVE, picture)
+    return picture is not None
+
+
+def find_model(path: Path) -> Path:
+    """The file of a model, given as a file or as the folder of a run.
+
+    Raises:
+        ArgumentError: when there is none.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        raise ArgumentError(
+            "there is no model here",
+            where=str(path),
+            expected=f"a file that model.save wrote, or a folder with {MODEL}",
+            fix="chainrule train digits",
+        )
+    return file
+
+
+def draw_curve(history: History) -> bytes | None:
+    """The loss by epoch as a PNG; None where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an optional package
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+    except ImportError:
+        return None
+    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [epoch + 1 for epoch in history.epoch]
+    for name, label in (("loss", "training"), ("val_loss", "test")):
+        column: Sequence[float] = history.history.get(name, ())
+        if column:
+            axes.plot(epochs, column, marker="o", markersize=3, label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if epochs:
+        axes.legend()
+    axes.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
