@@ -31,7 +31,7 @@ from functools import cache
 from chainrule.compiler.cache import object_key, objects
 from chainrule.compiler.engine import Target, compile_module, host_target, load_object
 from chainrule.compiler.kernels.gemm_blocked import emit_blocked
-from chainrule.compiler.kernels.gemm_dot import emit_dot_products
+from chainrule.compiler.kernels.gemm_dot import DOT_COLUMNS, emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
 from chainrule.compiler.kernels.gemm_panel import emit_panels
 from chainrule.compiler.kernels.register_tile import RegisterTile, declarations
@@ -59,6 +59,29 @@ def function_type(name: str) -> IRType:
     """
     kinds = {"p": ir.PointerType(), "i": ir.IntType(64)}
     return ir.FunctionType(ir.VoidType(), [kinds[k] for k in _ARGUMENTS[name]])
+
+
+def transposed_product(rows: int, columns: int, k: int, lanes: int) -> str:
+    """Which function is faster where A and B are both contiguous along k.
+
+    The costs are in cycles, for machines with one multiply-add a cycle; they were
+    fitted to measurements, whose ratios they meet within a fifth. Decide by the sizes
+    of the whole product, not of a thread's share: the two differ in the last bits.
+
+    Returns:
+        `"gemm_nt"` or `"gemm_nt_packed"`.
+
+    Example:
+        >>> transposed_product(rows=1, columns=128, k=1024, lanes=16)
+        'gemm_nt'
+        >>> transposed_product(rows=32, columns=128, k=10, lanes=16)
+        'gemm_nt_packed'
+    """
+    vectors, depth = -(-columns // lanes), -(-k // lanes)
+    tiles = -(-rows // DOT_COLUMNS) * -(-columns // DOT_COLUMNS)
+    dots = tiles * (DOT_COLUMNS**2 * depth + 60)
+    packed = vectors * (7.5 * lanes * depth + rows * k)
+    return "gemm_nt" if dots < packed else "gemm_nt_packed"
 
 
 def _check(dtype: str) -> None:
