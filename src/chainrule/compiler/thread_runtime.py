@@ -309,7 +309,7 @@ define void @chainrule_reset() nounwind {{
 
 # generation, sleepers, and in a line of its own: how many have arrived.
 _BARRIER = """
-define void @chainrule_barrier(ptr %barrier, i64 %count) nounwind {{
+define void @chainrule_meet(ptr %barrier, i64 %count) nounwind {{
 start:
   %many = icmp ugt i64 %count, 1
   br i1 %many, label %arrive, label %leave

@@ -38,7 +38,7 @@ from chainrule.settings import SETTINGS
 
 __all__ = ["BARRIER_BYTES", "Pool", "default_threads", "emit_barrier", "pool"]
 
-BARRIER = "chainrule_barrier"
+BARRIER = "chainrule_barrier"  # what kernels call it
 SPIN_SECONDS = 50e-6
 # With more threads than cores, looking on keeps the awaited thread from its core.
 CROWDED_TURNS = 16
@@ -65,7 +65,7 @@ class _Runtime:
         self.stop = self._function("stop", ctypes.c_int32, number)
         self.reset = self._function("reset", None)
         self._turn = self._function("turns", None, number)
-        self.barrier_address = self.object.address(BARRIER)
+        self.barrier_address = self.object.address("chainrule_meet")
         self.reset()
         self.spin_turns = self._calibrate()
 
