@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff import vjp, vmap
+from chainrule.compiler import compile_graph
 from chainrule.compiler.interpret import InterpretedProgram
 from chainrule.ir import Graph, Primitive, Sample, Spec, bind, constant, trace, verify
 from chainrule.ir.dtype import as_dtype
@@ -40,6 +41,7 @@ class Backend:
 
 
 BACKENDS = [Backend("interpreter", InterpretedProgram, exact=True)]
+NATIVE = Backend("native", lambda graph: compile_graph(graph, "native"), exact=False)
 
 
 # ---- helpers -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from chainrule.autodiff import vmap
 from chainrule.ir import PRIMITIVES, Primitive, Sample, Trait
 from chainrule.ops import Operation
 from tests.checks import (
+    NATIVE,
     check_batching,
     check_gradient,
     check_gradients,
@@ -62,6 +63,17 @@ def test_eager_and_traced_agree_in_every_dtype(name: str) -> None:
     for primitive, sample in _samples(name):
         for variant in variants(primitive, sample):
             check_ways(primitive, variant)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_native_code_agrees(name: str) -> None:
+    # in float32, and in the dtype of the sample where it has no floats
+    for primitive, sample in _samples(name):
+        for variant in variants(primitive, sample):
+            kinds = {array.dtype for array in variant.arrays}
+            given = {array.dtype for array in sample.arrays}
+            if np.dtype(np.float32) in kinds or kinds == given:
+                check_ways(primitive, variant, [NATIVE])
 
 
 @pytest.mark.parametrize("name", NAMES)
