@@ -261,8 +261,7 @@ def check_binary(case: Case) -> Iterator[Mistake]:
         yield from _one_output_for_classes(case, labels.classes)
         fix = case.objective.change(loss="'sparse_categorical_crossentropy'")
     yield Mistake(
-        "binary cross-entropy needs labels from 0 to 1: with others it has no minimum, "
-        "and falls for ever while nothing is learned",
+        "binary cross-entropy needs labels from 0 to 1; with others it falls for ever",
         "loss",
         got=f"{name} with {labels}",
         expected="0 and 1, or probabilities between them",
