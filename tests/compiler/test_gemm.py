@@ -22,6 +22,7 @@ from chainrule.compiler.kernels.gemm import (
     function_type,
     gemm_library,
     module_text,
+    transposed_product,
 )
 from chainrule.compiler.kernels.gemm_driver import PACKING_ROWS, SCATTERED_BYTES
 from chainrule.compiler.kernels.gemm_panel import DEPTH
@@ -299,3 +300,15 @@ def test_functions_have_types() -> None:
 def test_integers_are_refused() -> None:
     with pytest.raises(DTypeError, match="float32 or float64"):
         module_text("int32", host_target())
+
+
+def test_dot_products_are_for_few_rows_and_long_sums() -> None:
+    def chosen(rows: int, k: int) -> str:
+        return transposed_product(rows, columns=128, k=k, lanes=16)
+
+    assert [chosen(rows, 1024) for rows in (1, 8, 128)] == [
+        "gemm_nt",
+        "gemm_nt",
+        "gemm_nt_packed",
+    ]
+    assert chosen(32, 10) == "gemm_nt_packed"

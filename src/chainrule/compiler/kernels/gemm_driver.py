@@ -23,6 +23,8 @@ DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
 PACKING_ROWS = 96
 # Bytes in a row of B from which on its copy is worth while.
 PACKING_STRIDE = 1024
+# How far ahead of the copy rows of B are asked for; each may be on a page of its own.
+PREFETCH_ROWS = 8
 # Bytes between columns of A, bytes in all of it, and panels of C, from which on it is
 # worth while to pack A.
 SCATTERED_STRIDE = 2048
@@ -194,6 +196,9 @@ def _copy(tile: RegisterTile) -> str:
             here = code.at(tile.element, source, column.index)
             there = code.at(tile.element, target, column.index)
             left = code.subtract("%columns", column.index)
+            ahead = code.multiply("%source_row", PREFETCH_ROWS)
+            ahead = code.at(tile.element, here, ahead)
+            code.do(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 3, i32 1)")
             if tile.masks:
                 mask = lanes_below(code, left, tile.lanes)
                 tile.store(code, tile.masked_load(code, here, mask), there)
@@ -316,5 +321,6 @@ def emit_drivers(tile: RegisterTile) -> list[str]:
         for mode in ("direct", "copied", "transposed")
     ]
     texts = [driver.emit() for driver in drivers]
-    helpers = [_copy(tile), _zeros(tile)]
+    prefetch = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    helpers = [prefetch, _copy(tile), _zeros(tile)]
     return [*texts, *helpers, _product(tile), _product_packed()]
