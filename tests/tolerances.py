@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.settings import SETTINGS
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -50,3 +52,13 @@ def assert_close(
         equal_nan=True,
         err_msg=where,
     )
+
+
+def assert_compiled(actual: Any, eager: Any, where: str = "") -> None:
+    """What a compiled function gives, against eager.
+
+    The interpreter gives the same bits; native code has other elementary functions and
+    another order of sums, and comes within rounding.
+    """
+    exact = SETTINGS.backend == "interpret"
+    assert_close(actual, eager, {} if exact else ROUNDING, where)

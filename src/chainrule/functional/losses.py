@@ -125,8 +125,8 @@ def binary_crossentropy(
         y_true: labels, 0 or 1 (or between).
         y_pred: probabilities `p`, or logits `x` with `p = sigmoid(x)`.
         from_logits: which of the two. From logits the sum is
-            `softplus(x) - x * y`, exact for every x; from probabilities the logarithms
-            end at `log(2**-126)` and `log(2**-24)`.
+            `max(x, 0) - x * y + log(1 + exp(-abs(x)))`, exact for every x; from
+            probabilities the logarithms end at `log(2**-126)` and `log(2**-24)`.
         label_smoothing: moves labels by this share towards 1/2.
 
     Example:
@@ -138,10 +138,18 @@ def binary_crossentropy(
     if label_smoothing:
         true = true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:
-        return _mean_last(functional.softplus(predicted) - predicted * true)
+        return _mean_last(_binary_from_logits(true, predicted))
     yes = functional.log(functional.maximum(predicted, SMALLEST))
     no = functional.log(functional.maximum(1.0 - predicted, SMALLEST_GAP))
     return _mean_last(-(true * yes + (1.0 - true) * no))
+
+
+def _binary_from_logits(true: Tensor, logits: Tensor) -> Tensor:
+    # phrased so that each side is smooth up to and including 0
+    positive = logits > 0
+    falling = functional.where(positive, -logits, logits)
+    linear = logits * (functional.where(positive, 1.0, 0.0) - true)
+    return linear + functional.log1p(functional.exp(falling))
 
 
 def _log_probabilities(y_pred: Tensor, from_logits: bool, axis: int) -> Tensor:

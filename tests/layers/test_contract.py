@@ -1,0 +1,230 @@
+"""What every layer keeps to, generated from one list of cases."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule
+from chainrule import functional, layers
+from chainrule.autodiff import vjp
+from chainrule.configurable import parameters
+from chainrule.functional import random
+from chainrule.jit import jit
+from chainrule.layers import Layer
+from chainrule.variable import substitute
+from tests.tolerances import DIFFERENCES, assert_close, assert_compiled
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer and the shape of one sample for it."""
+
+    make: Callable[..., Layer]
+    sample: tuple[int, ...]
+    name: str
+
+
+def case(
+    kind: type[Layer], *args: Any, sample: tuple[int, ...] = (6,), **kwargs: Any
+) -> Case:
+    def make(**options: Any) -> Layer:
+        return kind(*args, **kwargs, **options)
+
+    parts = [*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())]
+    return Case(make, sample, f"{kind.__name__}({', '.join(parts)})")
+
+
+CASES = [
+    case(layers.Activation, "tanh"),
+    case(layers.Activation, "softmax", sample=(3, 4)),
+    case(layers.Dense, 5),
+    case(layers.Dense, 5, "relu", use_bias=False),
+    case(layers.Dense, 4, activation="gelu", kernel_initializer="he_normal"),
+    case(
+        layers.Dense,
+        3,
+        kernel_initializer={"class_name": "Orthogonal", "config": {"gain": 2.0}},
+        bias_initializer="ones",
+        sample=(2, 3, 5),
+    ),
+    case(layers.Dropout, 0.4),
+    case(layers.Dropout, 0.25, noise_shape=(None, 1, 6), seed=3, sample=(4, 6)),
+    case(layers.ELU, 0.7),
+    case(layers.Flatten, sample=(3, 4, 2)),
+    case(layers.Flatten, sample=()),
+    case(layers.InputLayer, (3, 4), sample=(3, 4)),
+    case(layers.LeakyReLU, 0.2),
+    case(layers.ReLU),
+    case(layers.ReLU, max_value=1.0, negative_slope=0.1, threshold=0.2),
+    case(layers.Rescaling, 1 / 255, offset=-0.5),
+    case(layers.Reshape, (3, -1), sample=(2, 6)),
+    case(layers.Softmax, axis=1, sample=(3, 4)),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def make_input(case: Case, rows: int = 4, dtype: str = "float32") -> Array:
+    values = np.random.default_rng(5).normal(size=(rows, *case.sample))
+    return values.astype(dtype)
+
+
+def run(layer: Layer, x: Any, training: bool = False) -> Any:
+    """A call whose random numbers are those of one key."""
+    with random.stream(random.key(7)):
+        return layer(x, training=training)
+
+
+def test_every_layer_has_a_case() -> None:
+    classes = {
+        entry
+        for entry in vars(layers).values()
+        if isinstance(entry, type) and issubclass(entry, Layer)
+    }
+    assert {type(case.make()) for case in CASES} == classes - {Layer}
+
+
+@every_case
+def test_config_makes_an_equal_layer(case: Case) -> None:
+    layer = case.make(name="here")
+    config = json.loads(json.dumps(layer.get_config()))
+    assert set(config) == set(parameters(type(layer)))
+    again = type(layer).from_config(config)
+    assert again.get_config() == layer.get_config()
+    described = json.loads(json.dumps(layers.serialize(layer)))
+    assert layers.deserialize(described).get_config() == layer.get_config()
+
+
+@every_case
+def test_repr_is_code_that_makes_an_equal_layer(case: Case) -> None:
+    layer = case.make(name="here")
+    names = {**vars(layers), **vars(chainrule.initializers)}
+    assert eval(repr(layer), names).get_config() == layer.get_config()
+
+
+@every_case
+def test_arguments_are_stored_under_their_names(case: Case) -> None:
+    layer = case.make()
+    for name in parameters(type(layer)):
+        assert hasattr(layer, name), name
+
+
+@every_case
+@pytest.mark.parametrize("training", [False, True])
+def test_compiled_agrees_with_eager(case: Case, training: bool) -> None:
+    layer = case.make()
+    x = make_input(case)
+    eager = run(layer, x, training).numpy()
+    compiled = jit(lambda x: run(layer, x, training))(x).numpy()
+    assert_compiled(compiled, eager)
+
+
+@every_case
+def test_output_shape_is_foretold(case: Case) -> None:
+    layer = case.make()
+    foretold = layer.compute_output_shape((None, *case.sample))
+    assert foretold[0] is None
+    for rows in (1, 5):
+        assert run(layer, make_input(case, rows)).shape == (rows, *foretold[1:])
+        fixed = layer.compute_output_shape((rows, *case.sample))
+        assert fixed == (rows, *foretold[1:])
+
+
+@every_case
+def test_no_rows_give_no_rows(case: Case) -> None:
+    assert run(case.make(), make_input(case, 0)).shape[0] == 0
+
+
+@every_case
+def test_arrays_lists_and_tensors_are_alike(case: Case) -> None:
+    layer = case.make()
+    x = make_input(case)
+    expected = run(layer, functional.asarray(x)).numpy()
+    np.testing.assert_array_equal(run(layer, x).numpy(), expected)
+    np.testing.assert_array_equal(run(layer, x.tolist()).numpy(), expected)
+    np.testing.assert_array_equal(run(layer, x.astype("float64")).numpy(), expected)
+    assert expected.dtype == np.float32
+
+
+@every_case
+def test_weights_carry_all_that_was_learnt(case: Case) -> None:
+    layer = case.make()
+    x = make_input(case)
+    expected = run(layer, x).numpy()
+    other = case.make()
+    other.build_for(x.shape)
+    other.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(run(other, x).numpy(), expected)
+    assert other.count_params() == sum(w.size for w in layer.get_weights())
+
+
+@every_case
+def test_a_seed_decides_the_weights(case: Case) -> None:
+    def weights(seed: int) -> list[Array]:
+        chainrule.set_seed(seed)
+        layer = case.make()
+        layer.build_for((None, *case.sample))
+        return layer.get_weights()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    for one, two, three in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, two)
+        drawn = one.ndim > 1
+        assert np.any(one != three) == drawn
+
+
+@every_case
+def test_paths_name_the_layer(case: Case) -> None:
+    layer = case.make(name="here")
+    layer.build_for((None, *case.sample))
+    assert [v.path for v in layer.weights] == [f"here/{v.name}" for v in layer.weights]
+
+
+@every_case
+def test_copies_share_nothing(case: Case) -> None:
+    layer = case.make()
+    run(layer, make_input(case))
+    before = layer.get_weights()
+    twin = copy.deepcopy(layer)
+    for variable in twin.weights:
+        variable.assign(variable.value + 1)
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert len(twin.weights) == len(before)
+
+
+@every_case
+def test_gradients_are_those_of_differences(case: Case) -> None:
+    """In float64, along a random direction of the input and all weights."""
+    layer = case.make(dtype="float64")
+    x = make_input(case, dtype="float64")
+    run(layer, x)
+    variables = layer.trainable_weights
+    points = [x, *(variable.numpy() for variable in variables)]
+    generator = np.random.default_rng(8)
+    direction = [generator.normal(size=np.shape(p)) for p in points]
+    weight = generator.normal(size=run(layer, x).shape)
+
+    def function(x: Any, *values: Any) -> Any:
+        with substitute(variables, values):
+            return functional.sum(run(layer, x, True) * weight)
+
+    def value(step: float) -> float:
+        moved = [p + step * d for p, d in zip(points, direction, strict=True)]
+        return float(function(*map(functional.asarray, moved)))
+
+    _, pullback = vjp(function, *map(functional.asarray, points))
+    slopes = pullback(functional.asarray(1.0, dtype="float64"))
+    pairs = zip(slopes, direction, strict=True)
+    exact = sum(float(np.sum(g.numpy() * d)) for g, d in pairs)
+    small = 1e-6
+    difference = (value(small) - value(-small)) / (2 * small)
+    assert_close(np.float64(exact), np.float64(difference), DIFFERENCES)
