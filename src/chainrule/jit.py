@@ -32,7 +32,7 @@ MANY_TRACES = 16
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """An argument that is part of the compiled code: its value decides what is traced."""
+    """An argument whose value decides what is traced: part of the compiled code."""
 
     value: Any
 
@@ -151,6 +151,7 @@ class Jit:
         return len(self._cache)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function returns for these arguments."""
         if not is_eager():
             return self.function(*args, **kwargs)
         args, kwargs = self._normalize(args, kwargs)
@@ -170,7 +171,7 @@ class Jit:
         return self._programs[traced]
 
     def program(self, *args: Any, **kwargs: Any) -> Runs:
-        """What runs for these arguments; native programs have `report()` and `show()`."""
+        """What runs for these arguments; native ones have `report()` and `show()`."""
         args, kwargs = self._normalize(args, kwargs)
         return self._program(self._lookup(args, kwargs)[0])
 
@@ -339,18 +340,18 @@ class Loop:
         leaves, self._state_structure = tree.flatten(state)
         values = [x if isinstance(x, Value) else constant(x) for x in leaves]
         arrays, self._data_structure = tree.flatten(data)
-        arrays = [np.asarray(array) for array in arrays]
-        rows = {len(array) for array in arrays}
+        data_arrays = [np.asarray(array) for array in arrays]
+        rows = {len(array) for array in data_arrays}
         if len(rows) > 1:
             raise ShapeError(
                 "all arrays must have the same number of rows",
                 where=self.name,
-                got=", ".join(str(array.shape) for array in arrays),
+                got=", ".join(str(array.shape) for array in data_arrays),
             )
         self._state_specs = [value.spec for value in values]
-        self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in arrays]
+        self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
         self._names = tree.leaf_names(state, "state")
-        self._loops.begin([value.data for value in values], arrays)
+        self._loops.begin([np.asarray(value.data) for value in values], data_arrays)
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
         """Take a step for each `batch_size` rows of `order`; the last may have fewer.
@@ -401,7 +402,9 @@ class Loop:
             )
             leaves, found = tree.flatten(result)
             structures.append(found)
-            return [leaf if isinstance(leaf, Value) else constant(leaf) for leaf in leaves]
+            return [
+                leaf if isinstance(leaf, Value) else constant(leaf) for leaf in leaves
+            ]
 
         specs = [*self._state_specs, *self._data_specs, Spec((batch_size,), int64)]
         graph, captured = trace(whole, specs, name=self.name)

@@ -15,7 +15,9 @@ from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.trace import constant, staging
 from chainrule.ir.value import Value
 
-_substituted: ContextVar[dict[int, Any] | None] = ContextVar("substituted", default=None)
+_substituted: ContextVar[dict[int, Any] | None] = ContextVar(
+    "substituted", default=None
+)
 
 
 class Variable:

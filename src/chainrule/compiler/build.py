@@ -71,7 +71,7 @@ class KernelBuilder:
             kernel = collapse(kernel, low.pool)
         return kernel, low.buffers
 
-    # ---- loops -------------------------------------------------------------------------
+    # ---- loops -----------------------------------------------------------------------
 
     def _root(
         self, low: Lowering, group: Group, root: Value, stages: list[Write | Fold]
@@ -109,7 +109,7 @@ class KernelBuilder:
 
         low.members[id(root)] = known
 
-    # ---- contractions ------------------------------------------------------------------
+    # ---- contractions ----------------------------------------------------------------
 
     def _operands(
         self, low: Lowering, group: Group, root: Value
@@ -175,18 +175,30 @@ class KernelBuilder:
         n = column_axes[-1] if column_axes else Axis(1)
         outer = group.rows[:count] + row_axes[:-1] + column_axes[:-1]
         extents = [left.spec.shape[axis] for axis in sums[0]]
-        both = zip(extents, _sum_strides(left, sums[0], self.stores),
-                   _sum_strides(right, sums[1], self.stores), strict=True)
+        both = zip(
+            extents,
+            _sum_strides(left, sums[0], self.stores),
+            _sum_strides(right, sums[1], self.stores),
+            strict=True,
+        )
         merged = merge_pairs(list(both))
         a = replace(operands[0], sums=tuple(pair[1] for pair in merged))
         b = replace(operands[1], sums=tuple(pair[2] for pair in merged))
         writes = tuple(stage for stage in stages if isinstance(stage, Write))
         return ContractKernel(
-            name, outer, m, n, tuple(pair[0] for pair in merged), a, b, product, writes,
+            name,
+            outer,
+            m,
+            n,
+            tuple(pair[0] for pair in merged),
+            a,
+            b,
+            product,
+            writes,
             dtypes,  # type: ignore[arg-type]
         )
 
-    # ---- library -----------------------------------------------------------------------
+    # ---- library ---------------------------------------------------------------------
 
     def _library(self, group: Group, name: str) -> tuple[Kernel, list[Value]]:
         root = group.roots[0]
@@ -265,7 +277,7 @@ def merge_pairs(axes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, in
     return merged or [(1, 0, 0)]
 
 
-# ---- collapsing ------------------------------------------------------------------------
+# ---- collapsing ----------------------------------------------------------------------
 
 
 def collapse(kernel: LoopKernel, pool: Pool) -> LoopKernel:
@@ -274,7 +286,8 @@ def collapse(kernel: LoopKernel, pool: Pool) -> LoopKernel:
     position = len(axes) - 2
     while position >= 0:
         outer, inner = axes[position], axes[position + 1]
-        assert outer is not None and inner is not None
+        assert outer is not None
+        assert inner is not None
         if all(_even(index, outer, inner) for index in _indices(kernel)):
             joint = Axis(outer.extent * inner.extent)
             mapping = {outer: Index(), inner: of(joint)}
@@ -371,9 +384,7 @@ def _rebuilt(
     return pool.make(e.kind, e.dtype, inputs, moved, axes)
 
 
-def _mapped_axes(
-    axes: Sequence[Axis], mapping: dict[Axis, Index]
-) -> tuple[Axis, ...]:
+def _mapped_axes(axes: Sequence[Axis], mapping: dict[Axis, Index]) -> tuple[Axis, ...]:
     result: dict[Axis, None] = {}
     for axis in axes:
         for new in mapping[axis].axes() if axis in mapping else (axis,):

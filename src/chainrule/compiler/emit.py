@@ -102,7 +102,7 @@ class Emitter:
         self.builder.ret_void()
         return str(self.module)
 
-    # ---- loops -------------------------------------------------------------------------
+    # ---- loops -----------------------------------------------------------------------
 
     @property
     def scope(self) -> Scope:
@@ -178,7 +178,7 @@ class Emitter:
         yield
         self.builder.position_at_end(here)
 
-    # ---- expressions -------------------------------------------------------------------
+    # ---- expressions -----------------------------------------------------------------
 
     def emit(self, expression: Expression) -> Emitted:
         """The value of `expression` at the present point."""
@@ -249,7 +249,9 @@ class Emitter:
     def _position(self, expression: Expression) -> Emitted:
         index = self.index(expression.detail)
         with self.hoisted(index.level):
-            value = elementwise.convert(self.builder, int64, expression.dtype, index.value)
+            value = elementwise.convert(
+                self.builder, int64, expression.dtype, index.value
+            )
         return Emitted(value, index.level)
 
     def _bounded(self, expression: Expression) -> Emitted:
@@ -265,9 +267,7 @@ class Emitter:
         level = len(self.scopes) - 1
         self._report(wrong, code)
         negative = b.icmp_signed("<", value, number(value.type, 0))
-        wrapped = b.select(
-            negative, b.add(value, number(value.type, extent)), value
-        )
+        wrapped = b.select(negative, b.add(value, number(value.type, extent)), value)
         return Emitted(b.select(wrong, number(value.type, 0), wrapped), level)
 
     def _report(self, wrong: IRValue, code: int) -> None:
@@ -296,7 +296,7 @@ class Emitter:
                 return scope.lane
         return None
 
-    # ---- indices -----------------------------------------------------------------------
+    # ---- indices ---------------------------------------------------------------------
 
     def index(self, index: Index) -> Emitted:
         """The value of an index: a scalar, or one per lane."""
@@ -314,7 +314,7 @@ class Emitter:
         return steps if offsets is None else self.builder.add(offsets, steps)
 
     def split(self, index: Index) -> tuple[Emitted, IRValue | None, int]:
-        """An index as a scalar, a part for each lane, and a stride from lane to lane."""
+        """An index as a scalar, a part for each lane, and a stride between lanes."""
         total = Emitted(integer(index.constant), 0)
         offsets: IRValue | None = None
         stride, lane = 0, self.lane()
@@ -323,8 +323,12 @@ class Emitter:
                 stride += coefficient
             part = self._atom(atom)
             if part.is_vector:
-                scaled = self.builder.mul(part.value, number(part.value.type, coefficient))
-                offsets = scaled if offsets is None else self.builder.add(offsets, scaled)
+                scaled = self.builder.mul(
+                    part.value, number(part.value.type, coefficient)
+                )
+                offsets = (
+                    scaled if offsets is None else self.builder.add(offsets, scaled)
+                )
             else:
                 total = self._add_scaled(total, part, coefficient)
         return total, offsets, stride
@@ -353,7 +357,7 @@ class Emitter:
                 return Emitted(self.scopes[level].positions[axis], level)
         raise GraphError("an axis is used outside its loop")
 
-    # ---- memory ------------------------------------------------------------------------
+    # ---- memory ----------------------------------------------------------------------
 
     def _load(self, expression: Expression) -> Emitted:
         place, dtype = expression.detail, expression.dtype
@@ -367,7 +371,9 @@ class Emitter:
     def _load_scalar(
         self, buffer: int, dtype: DType, offset: Emitted, condition: Emitted | None
     ) -> Emitted:
-        level = offset.level if condition is None else max(offset.level, condition.level)
+        level = (
+            offset.level if condition is None else max(offset.level, condition.level)
+        )
         with self.hoisted(level):
             place = offset.value
             if condition is not None:

@@ -76,7 +76,9 @@ class Pool:
 
     def number(self, value: Any, dtype: DType) -> Expression:
         """A constant; `value` is a Python number."""
-        return self.make("number", dtype, detail=(type(value).__name__, repr(value), value))
+        return self.make(
+            "number", dtype, detail=(type(value).__name__, repr(value), value)
+        )
 
     def load(
         self,
@@ -85,7 +87,7 @@ class Pool:
         dtype: DType,
         condition: Expression | None = None,
     ) -> Expression:
-        """The element of a buffer at an offset; nothing is read where `condition` fails."""
+        """The element of a buffer; nothing is read where `condition` fails."""
         axes = tuple(dict.fromkeys(offset.axes()))
         inputs = () if condition is None else (condition,)
         return self.make("load", dtype, inputs, Place(buffer, offset), axes)

@@ -23,8 +23,32 @@ from chainrule.ops.contract import free_axes
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 LIBRARY = ("argsort", "scatter_add", "cumulative_sum")
 COSTLY = frozenset(
-    "exp expm1 log log1p sqrt sigmoid erf sin cos tan asin acos atan atan2 sinh cosh tanh"
-    " asinh acosh atanh power divide floor_divide remainder".split()
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "sigmoid",
+        "erf",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "power",
+        "divide",
+        "floor_divide",
+        "remainder",
+    ]
 )
 INLINE_LIMIT = 160  # operations expressed inside one another
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
@@ -37,7 +61,7 @@ class Group:
 
     Attributes:
         kind: `map`, `row`, `contract` or `library`.
-        rows: the axes of its outer loops; for `map` and `contract`, of the whole domain.
+        rows: the axes of its outer loops; for `map` and `contract`, of all loops.
         roots: what it computes, in order.
         columns: for `row`, the axes along the rows, by their extents.
         after: the groups that must run before it.

@@ -104,7 +104,7 @@ class Index:
             return self
         quotient, rest = self._split(divisor)
         low, high = rest.bounds()
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return quotient
         return quotient + Index(((Quotient(rest, divisor), 1),))
 
@@ -113,7 +113,7 @@ class Index:
             return Index()
         _, rest = self._split(divisor)
         low, high = rest.bounds()
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return rest
         return Index(((Remainder(rest, divisor), 1),))
 
@@ -200,7 +200,9 @@ def unflatten_index(flat: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
         last = position == len(shape) - 1
         indices.append(flat if last else flat % extent)
         flat = flat if last else flat // extent
-    return tuple(Index() if n == 1 else i for i, n in zip(indices[::-1], shape, strict=True))
+    return tuple(
+        Index() if n == 1 else i for i, n in zip(indices[::-1], shape, strict=True)
+    )
 
 
 def dot(indices: tuple[Index, ...], strides: tuple[int, ...]) -> Index:

@@ -28,6 +28,7 @@ class InterpretedProgram:
     def __call__(
         self, arrays: Sequence[np.ndarray[Any, Any]]
     ) -> tuple[np.ndarray[Any, Any], ...]:
+        """The outputs for these inputs."""
         return evaluate(self.graph, arrays)
 
 

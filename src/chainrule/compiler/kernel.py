@@ -24,9 +24,9 @@ class Write:
 class Fold:
     """A stage that folds an expression over its axes into a local value.
 
-    `operation` is the name of a reduction: sum, prod, max, min, any, all, argmax, argmin.
-    For positions of extremes, `expression` is compared and the position is that along
-    the one axis.
+    `operation` is the name of a reduction: sum, prod, max, min, any, all, argmax or
+    argmin. For positions of extremes, `expression` is compared and the position is that
+    along the one axis.
     """
 
     local: Expression
@@ -40,7 +40,7 @@ Stage: TypeAlias = "Write | Fold"
 
 @dataclass(frozen=True, eq=False)
 class LoopKernel:
-    """`for rows: for lane: stages`, or, without a lane, stages vectorised by themselves.
+    """`for rows: for lane: stages`; without a lane, each stage has lanes of its own.
 
     Attributes:
         name: for reports.
@@ -62,8 +62,8 @@ class LoopKernel:
 class Operand:
     """A matrix operand of a contraction, as strides in elements of a buffer.
 
-    `row` is the stride along the free axis (rows of a, columns of b); `sums` those of the
-    contracted axes, outer first; `outer` those of the loops around the product.
+    `row` is the stride along the free axis (rows of a, columns of b); `sums` those of
+    the contracted axes, outer first; `outer` those of the loops around the product.
     """
 
     buffer: int

@@ -111,7 +111,8 @@ def _scatter_add(lines: Lines) -> None:
     pieces = (*lead, *rest)
     with emitter.loop(first, last) as piece:
         source, target = (
-            lines.place(piece, pieces, _without(kernel.strides[i], axis)) for i in (0, 3)
+            lines.place(piece, pieces, _without(kernel.strides[i], axis))
+            for i in (0, 3)
         )
         with emitter.loop(integer(0), integer(shape[axis])) as step:
             read = builder.add(
@@ -176,9 +177,7 @@ def _argsort(lines: Lines) -> None:
         sorter = _Sorter(lines, source, kernel.strides[0][axis])
         result = sorter.sort(order, other, length)
         with emitter.loop(integer(0), integer(length)) as step:
-            value = builder.load(
-                builder.gep(result, [step], source_etype=I64), typ=I64
-            )
+            value = builder.load(builder.gep(result, [step], source_etype=I64), typ=I64)
             place = builder.add(
                 target, builder.mul(step, integer(kernel.strides[1][axis]))
             )

@@ -1,4 +1,4 @@
-"""From graph values to scalar expressions: one row per operation that is not elementwise.
+"""From graph values to scalar expressions: a row per operation not elementwise.
 
 `Lowering.element(value, indices)` is the expression of one element of a value. It
 follows the graph up to values that are stored somewhere; movement operations change the
@@ -149,7 +149,9 @@ class Lowering:
         """The element of an input that is broadcast against the result."""
         own = indices[len(indices) - value.spec.ndim :]
         shape = value.spec.shape
-        fitted = tuple(Index() if n == 1 else i for i, n in zip(own, shape, strict=True))
+        fitted = tuple(
+            Index() if n == 1 else i for i, n in zip(own, shape, strict=True)
+        )
         return self.element(value, fitted)
 
     def compare(self, name: str, a: Expression, b: Expression) -> Expression:
@@ -297,7 +299,7 @@ def _from_data(low: Lowering, expression: Expression, extent: int) -> FromData:
     if key not in low._memo:
         low._memo[key] = FromData(expression, extent)  # type: ignore[assignment]
     found: Any = low._memo[key]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _take(low: Lowering, node: Node, indices: Indices) -> Expression:
@@ -315,7 +317,9 @@ def _take_along_axis(low: Lowering, node: Node, indices: Indices) -> Expression:
     axis = node.params["axis"]
     if 0 in source.spec.shape:
         return low.pool.number(0, source.spec.dtype)
-    index = _bounded(low, node, low.element(positions, indices), source.spec.shape[axis])
+    index = _bounded(
+        low, node, low.element(positions, indices), source.spec.shape[axis]
+    )
     return low.element(source, (*indices[:axis], index, *indices[axis + 1 :]))
 
 

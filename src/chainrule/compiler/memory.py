@@ -40,13 +40,16 @@ class Arena:
     nbytes: int
 
     def overlap(self, key: int, other: int) -> bool:
-        """Whether two values share memory; those outside the arena only with themselves."""
+        """Whether two values share memory; outside the arena none do."""
         if key == other:
             return True
         if key not in self.offsets or other not in self.offsets:
             return False
         start, following = self.offsets[key], self.offsets[other]
-        return start < following + self.sizes[other] and following < start + self.sizes[key]
+        return (
+            start < following + self.sizes[other]
+            and following < start + self.sizes[key]
+        )
 
 
 def plan_arena(lifetimes: Sequence[Lifetime], guard: int = 0) -> Arena:
@@ -56,8 +59,8 @@ def plan_arena(lifetimes: Sequence[Lifetime], guard: int = 0) -> Arena:
     `guard`, as many bytes stay unused behind each block, for tests that watch them.
 
     Example:
-        >>> blocks = [Lifetime(1, 100, 0, 1), Lifetime(2, 100, 1, 2), Lifetime(3, 64, 2, 3)]
-        >>> arena = plan_arena(blocks)
+        >>> spans = [(1, 100, 0, 1), (2, 100, 1, 2), (3, 64, 2, 3)]
+        >>> arena = plan_arena([Lifetime(*span) for span in spans])
         >>> arena.offsets, arena.nbytes
         ({1: 0, 2: 128, 3: 0}, 256)
     """

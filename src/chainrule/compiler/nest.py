@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from chainrule.compiler.emit import I32, I64, Emitter, Scope, integer
 from chainrule.compiler.engine import Target
@@ -22,7 +22,9 @@ def lanes_for(kernel: LoopKernel, target: Target) -> int:
     """How many elements a vector holds: of the widest number that is computed with."""
     floats = [d.itemsize for d in kernel.dtypes if d.is_float]
     written = [kernel.dtypes[s.buffer] for s in kernel.stages if isinstance(s, Write)]
-    sizes = floats or [d.itemsize for d in written] or [d.itemsize for d in kernel.dtypes]
+    sizes = (
+        floats or [d.itemsize for d in written] or [d.itemsize for d in kernel.dtypes]
+    )
     return max(4, target.lanes(max(sizes, default=4)))
 
 
@@ -83,7 +85,9 @@ class _Nest:
             return
         width = self.emitter.lanes
         blocks = -(-lane.extent // width)
-        bounds = (integer(0), integer(blocks)) if rows_are_shared else self.share(blocks)
+        bounds = (
+            (integer(0), integer(blocks)) if rows_are_shared else self.share(blocks)
+        )
         for _ in lane_blocks(self.emitter, lane, bounds, exact=rows_are_shared):
             self.stages.run(self.kernel.stages)
 
@@ -170,13 +174,13 @@ class StageEmitter:
     @contextmanager
     def _outer_loops(self, axes: tuple[Axis, ...]) -> Iterator[None]:
         """Serial loops around what is emitted."""
-        if not axes:
+        emitter = self.emitter
+        with ExitStack() as loops:
+            for axis in axes:
+                bounds = integer(0), integer(axis.extent)
+                counter = loops.enter_context(emitter.loop(*bounds))
+                loops.enter_context(emitter.level({axis: counter}))
             yield
-            return
-        with self.emitter.loop(integer(0), integer(axes[0].extent)) as counter:
-            with self.emitter.level({axes[0]: counter}):
-                with self._outer_loops(axes[1:]):
-                    yield
 
     def _columns(self, axis: Axis, shared: bool) -> Iterator[Scope]:
         """The blocks of lanes along a row; a row of one block is entered once for all
@@ -198,7 +202,7 @@ class StageEmitter:
         yield scope
         emitter.scopes.pop()
 
-    # ---- folds -------------------------------------------------------------------------
+    # ---- folds -----------------------------------------------------------------------
 
     def _fold_lanes(self, stage: Fold) -> None:
         """Each lane, or the one scalar, folds its own elements in a serial loop."""
@@ -249,7 +253,9 @@ class FoldState:
         self.start = number(self.kind, identity_of(self.operation, self.dtype))
         self.value = self._cell(self.kind, self.start)
         where = self._shaped(I64)
-        self.position = self._cell(where, number(where, 0)) if self.is_position else None
+        self.position = (
+            self._cell(where, number(where, 0)) if self.is_position else None
+        )
         flag = self._shaped(ir.IntType(1))
         self.any = self._cell(flag, number(flag, 0)) if self.is_position else None
 
@@ -280,7 +286,8 @@ class FoldState:
         self, value: IRValue, position: IRValue, mask: IRValue | None, old: IRValue
     ) -> None:
         b = self.emitter.builder
-        assert self.position is not None and self.any is not None
+        assert self.position is not None
+        assert self.any is not None
         seen = b.load(self.any, typ=self._shaped(ir.IntType(1)))
         better = b.or_(b.not_(seen), self._better(value, old))
         if mask is not None:
@@ -326,7 +333,8 @@ class FoldState:
 
     def _fold_positions(self, value: IRValue) -> IRValue:
         b = self.emitter.builder
-        assert self.position is not None and self.any is not None
+        assert self.position is not None
+        assert self.any is not None
         where = b.load(self.position, typ=self._shaped(I64))
         seen = b.load(self.any, typ=self._shaped(ir.IntType(1)))
         width = self.emitter.lanes

@@ -172,7 +172,7 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     )
 
 
-# ---- assembling ------------------------------------------------------------------------
+# ---- assembling ----------------------------------------------------------------------
 
 
 def _assemble(

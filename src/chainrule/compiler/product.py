@@ -85,8 +85,12 @@ class _Product:
         builder, thread = self.emitter.builder, self.emitter.thread
         bounds = []
         for who in (thread, builder.add(thread, integer(1))):
-            block = builder.sdiv(builder.mul(who, integer(blocks)), self.emitter.threads)
-            bounds.append(self._least(builder.mul(block, integer(width)), integer(extent)))
+            block = builder.sdiv(
+                builder.mul(who, integer(blocks)), self.emitter.threads
+            )
+            bounds.append(
+                self._least(builder.mul(block, integer(width)), integer(extent))
+            )
         return bounds
 
     def _least(self, a: IRValue, b: IRValue) -> IRValue:
@@ -179,7 +183,9 @@ class _Product:
         a, b = self.kernel.a, self.kernel.b
         left = self._operand(a, rows[0])
         right = self._operand(b, columns[0])
-        sums = self.kernel.sums if len(self.kernel.sums) == 2 else (1, *self.kernel.sums)
+        sums = (
+            self.kernel.sums if len(self.kernel.sums) == 2 else (1, *self.kernel.sums)
+        )
         strides = [s if len(s) == 2 else (0, *s) for s in (a.sums, b.sums)]
         shape = [rows[1], columns[1], integer(sums[1]), integer(sums[0])]
         shape += [integer(strides[0][0]), integer(strides[1][0])]
@@ -193,7 +199,7 @@ class _Product:
         self.emitter.builder.call(function, arguments)
 
     def _operand(self, operand: Operand, position: IRValue) -> IRValue:
-        """The address of the operand's first element for rows or columns from `position`."""
+        """The address of the operand's first element from `position` on."""
         builder = self.emitter.builder
         place = builder.mul(position, integer(operand.row))
         place = builder.add(place, integer(operand.offset))

@@ -97,7 +97,7 @@ class Program:
         self._build_memory()
         self._build_tables()
 
-    # ---- memory and tables -------------------------------------------------------------
+    # ---- memory and tables -----------------------------------------------------------
 
     def _build_memory(self) -> None:
         plan = self.plan
@@ -139,7 +139,7 @@ class Program:
         """The positions in the table that hold the address of `value`."""
         return self._slots.get(id(value), [])
 
-    # ---- running -----------------------------------------------------------------------
+    # ---- running ---------------------------------------------------------------------
 
     def launch(
         self,
@@ -195,6 +195,7 @@ class Program:
         )
 
     def __call__(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The outputs for these inputs."""
         graph = self.plan.graph
         inputs = [np.ascontiguousarray(array) for array in arrays]
         outputs = [np.empty(v.spec.shape, v.spec.dtype.numpy) for v in graph.outputs]

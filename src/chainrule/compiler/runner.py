@@ -20,7 +20,9 @@ from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.threads import emit_barrier, pool
 
 # words of the context, in order
-STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT, BARRIER_AT = range(8)
+STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT, BARRIER_AT = range(
+    8
+)
 CONTEXT_WORDS = 8
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4

@@ -65,7 +65,7 @@ def suffix(kind: IRType) -> str:
     return "f32" if isinstance(kind, ir.FloatType) else "f64"
 
 
-# ---- arithmetic ------------------------------------------------------------------------
+# ---- arithmetic ----------------------------------------------------------------------
 
 
 def _arithmetic(for_floats: str, for_integers: str) -> Row:
@@ -125,9 +125,7 @@ def _float_modulo(b: IRBuilder, dtype: DType, x: IRValue, y: IRValue) -> IRValue
     rest = b.frem(x, y)
     zero = number(x.type, 0.0)
     nonzero = b.fcmp_unordered("!=", rest, zero)
-    differ = b.xor(
-        b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero)
-    )
+    differ = b.xor(b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero))
     moved = b.select(b.and_(nonzero, differ), b.fadd(rest, y), rest)
     return b.select(nonzero, moved, intrinsic(b, "copysign", zero, y))
 
@@ -143,7 +141,9 @@ def _floor_divide(b: IRBuilder, dtype: DType, x: IRValue, y: IRValue) -> IRValue
     near = b.select(above, b.fadd(floor, number(x.type, 1.0)), floor)
     exact = b.fdiv(x, y)
     near = b.select(
-        b.fcmp_ordered("==", quotient, zero), intrinsic(b, "copysign", zero, exact), near
+        b.fcmp_ordered("==", quotient, zero),
+        intrinsic(b, "copysign", zero, exact),
+        near,
     )
     # a zero divisor gives what the division gives, as in NumPy
     return b.select(b.fcmp_ordered("==", y, zero), exact, near)
@@ -213,7 +213,7 @@ def _extreme(relation: str) -> Row:
     return row
 
 
-# ---- comparison and logic --------------------------------------------------------------
+# ---- comparison and logic ------------------------------------------------------------
 
 
 def _compare(
@@ -267,7 +267,7 @@ def _where(
     return b.select(condition, x, y)
 
 
-# ---- conversion ------------------------------------------------------------------------
+# ---- conversion ----------------------------------------------------------------------
 
 
 def convert(b: IRBuilder, source: DType, target: DType, x: IRValue) -> IRValue:
@@ -354,7 +354,7 @@ def emit(
     sources: tuple[DType, ...],
     inputs: tuple[IRValue, ...],
 ) -> IRValue:
-    """The value of the operation `name`; inputs are scalars or vectors of one length."""
+    """The value of the operation `name` of scalars, or of vectors of one length."""
     if name == "cast":
         return convert(b, sources[0], result, inputs[0])
     if name == "bitcast":
@@ -374,5 +374,3 @@ def _random_bits(
     high = b.trunc(b.lshr(position, number(position.type, 32)), word)
     first, _ = emit_threefry2x32(b, key0, key1, low, high)
     return first
-
-

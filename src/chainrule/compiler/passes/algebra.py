@@ -175,7 +175,5 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "permute_dims": (_in_order, _permute_twice),
     "slice": (_slice_all,),
     "where": (_chosen,),
-    **dict.fromkeys(
-        ("sum", "prod", "max", "min", "any", "all"), (_over_nothing,)
-    ),
+    **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), (_over_nothing,)),
 }

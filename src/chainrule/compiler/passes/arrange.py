@@ -31,8 +31,8 @@ def separate_outputs(graph: Graph) -> Graph:
 def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:
     """`graph` with operands of contractions that matrix kernels can read.
 
-    The right operand must be contiguous along its last free or its last summed axis, and
-    the summed axes must be at most two. Others are copied into order.
+    The right operand must be contiguous along its last free or its last summed axis,
+    and the summed axes must be at most two. Others are copied into order.
 
     Returns:
         The graph, and the ids of the copies, which must be stored.

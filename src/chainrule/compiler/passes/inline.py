@@ -21,9 +21,7 @@ def inline_calls(graph: Graph) -> Graph:
     return Graph(graph.name, graph.inputs, tuple(builder.nodes), outputs)
 
 
-def _copy(
-    graph: Graph, builder: Builder, environment: Environment, scope: str
-) -> None:
+def _copy(graph: Graph, builder: Builder, environment: Environment, scope: str) -> None:
     for node in graph.nodes:
         inputs = environment.read(node.inputs)
         if Trait.CALL in node.primitive.traits:
