@@ -43,6 +43,7 @@ class Sequential(Model):
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
+        self._output_shape: Shape | None = None
         for layer in layers or ():
             self._append(layer)
         self._build_if_known()
@@ -51,6 +52,11 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         """The layers in order, without the `Input`."""
         return [x for x in self._layers if not isinstance(x, layers.InputLayer)]
+
+    @property
+    def output_shape(self) -> Shape | None:
+        """The shape of the output, rows first; None while the input is not known."""
+        return self._output_shape if self.built else None
 
     def add(self, layer: Layer) -> None:
         """Append a layer.
@@ -80,10 +86,11 @@ class Sequential(Model):
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights of all layers."""
-        shape: Any = tuple(input_shape)
+        shape: Any = (None, *input_shape[1:])
         self._seen_shape = sample_shape(shape)
         for layer in self._layers:
             shape = layer.compute_output_shape(shape)
+        self._output_shape = shape
 
     def call(self, inputs: Any) -> Any:
         """The layers, one after the other."""
