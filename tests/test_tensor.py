@@ -167,6 +167,8 @@ def test_operators_leave_strangers_alone() -> None:
             return "mine"
 
     assert cr.ones(2) + Stranger() == "mine"
+    assert ([1, 2] * cr.ones(2)).tolist() == [1, 2]
+    assert (cr.ones(2) == [1, 2]).tolist() == [True, False]
     with pytest.raises(TypeError):
         cr.ones(2) + "text"
     assert (cr.ones(2) == "text") is False
@@ -238,6 +240,13 @@ def test_backward_of_what_needs_no_gradient() -> None:
         loss = leaf(1.0) * 2
     with pytest.raises(GradientError, match="requires_grad=True"):
         loss.backward()
+
+
+def test_slopes_of_steps_are_zeros() -> None:
+    w, unused = leaf([1.2, -0.7]), leaf(1.0)
+    (cr.round(w).sum() * 3).backward()
+    assert w.grad.tolist() == [0, 0]
+    assert unused.grad is None
 
 
 def test_backward_is_for_numbers() -> None:

@@ -25,7 +25,8 @@ _CPU = (1, 0)  # DLPack's number of the device
 
 def _operand(x: object) -> bool:
     """Whether an operator accepts `x` beside a tensor."""
-    return is_scalar(x) or isinstance(x, (Value, Variable, np.ndarray, np.generic))
+    arrays = (Value, Variable, np.ndarray, np.generic, list, tuple)
+    return is_scalar(x) or isinstance(x, arrays)
 
 
 def _binary(function: Any, swapped: bool = False) -> Any:

@@ -176,6 +176,12 @@ def test_limits() -> None:
         cr.iinfo("float32")
 
 
+def test_floats_beyond_an_integer_dtype_saturate() -> None:
+    x = cr.asarray([-5, 0, 5])
+    assert cr.clip(x, -np.inf, 2.5).tolist() == [-5, 0, 2]
+    assert cr.full(1, np.nan, dtype="int8").tolist() == [0]
+
+
 def test_conversion_saturates() -> None:
     x = cr.asarray([-1e30, -1.7, float("nan"), 1.7, float("inf")])
     assert cr.astype(x, "int8").tolist() == [-128, -1, 0, 1, 127]

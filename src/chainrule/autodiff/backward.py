@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chainrule.autodiff.levels import TAPE_BIT
-from chainrule.autodiff.reverse import ones_like, reverse
+from chainrule.autodiff.reverse import ones_like, reverse, zeros_like
 from chainrule.errors import GradientError, ShapeError
 from chainrule.ir.trace import constant, is_eager, recording
 from chainrule.ir.value import Node, Value
@@ -34,8 +34,9 @@ def backward(output: Value, gradient: Any, retain_graph: bool) -> None:
     with recording(~TAPE_BIT):
         found = reverse([output], [cotangent], leaves)
         for leaf, g in zip(leaves, found, strict=True):
-            if g is not None:
-                leaf.grad = g if leaf.grad is None else add(leaf.grad, g)
+            # a step function on the way, such as rounding, has slope 0
+            g = zeros_like(leaf) if g is None else g
+            leaf.grad = g if leaf.grad is None else add(leaf.grad, g)
     if not retain_graph:
         for node in nodes:
             node.inputs, node.params = (), _FREED

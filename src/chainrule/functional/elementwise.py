@@ -538,14 +538,14 @@ def signbit(x: ArrayLike, /) -> Tensor:
 
 
 def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The magnitude of `x1` with the sign of `x2`.
+    """The magnitude of `x1` with the sign of `x2`; its gradient at 0 is 0.
 
     Example:
         >>> copysign([1.0, 2.0], [-0.0, 3.0]).tolist()
         [-1.0, 2.0]
     """
     size, direction = promoted_floats(x1, x2)
-    size = ops.where(signbit(size), ops.negative(size), size)
+    size = ops.absolute(size)
     return ops.where(signbit(direction), ops.negative(size), size)
 
 

@@ -134,7 +134,8 @@ def converted(x: ArrayLike, dtype: DType) -> Tensor:
         x = x.value
     if isinstance(x, Value):
         return x if x.spec.dtype is dtype else ops.cast(x, dtype=dtype)
-    if is_scalar(x):
+    # a float that an integer dtype cannot hold saturates, as in a conversion of arrays
+    if is_scalar(x) and not (isinstance(x, float) and dtype.is_integer):
         try:
             return constant(x, dtype=dtype)
         except OverflowError:
