@@ -100,7 +100,11 @@ def test_a_provided_function_is_called() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["define i32 @entry() { ret i64 1 }", "this is not LLVM", "define void @entry() {}"],
+    [
+        "define i32 @entry() { ret i64 1 }",
+        "this is not LLVM",
+        "define void @entry() {}",
+    ],
 )
 def test_wrong_text_is_refused(text: str) -> None:
     with pytest.raises(CompileError, match="LLVM does not accept"):

@@ -26,7 +26,7 @@ from typing import Any
 
 from chainrule.compiler import engine
 from chainrule.compiler.cache import object_key, objects
-from chainrule.compiler.llvm_types import IRBuilder, IRType, IRValue, ir
+from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.thread_runtime import (
     BARRIER_BYTES,
     MAXIMUM_THREADS,
@@ -223,14 +223,10 @@ def emit_barrier(
     """
     function = module.globals.get(BARRIER)
     if function is None:
-        kind = ir.FunctionType(ir.VoidType(), [_pointer(), ir.IntType(64)])
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), ir.IntType(64)])
         function = ir.Function(module, kind, BARRIER)
         function.attributes.add("nounwind")
-    builder.call(function, [builder.bitcast(barrier, _pointer()), thread_count])
-
-
-def _pointer() -> IRType:
-    return ir.IntType(8).as_pointer()
+    builder.call(function, [builder.bitcast(barrier, ir.PointerType()), thread_count])
 
 
 def default_threads() -> int:
