@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from chainrule import Sequential
+from chainrule import Model, Sequential
 from chainrule.errors import DataError, ShapeError
-from chainrule.layers import Activation, Dense, Flatten, Input, ReLU, Softmax
+from chainrule.layers import (
+    Activation,
+    Dense,
+    Flatten,
+    Input,
+    ReLU,
+    Rescaling,
+    Softmax,
+)
 from chainrule.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -271,6 +279,13 @@ MISTAKES = {
         ["sigmoid gives numbers from 0 to 1", "from -3 to 40"],
         ["Dense(1, activation='linear', name='out')"],
     ),
+    "regression, classes": (
+        [softmax(3)],
+        "mse",
+        CLASSES,
+        ["loss: mean_squared_error takes the numbers of classes for quantities"],
+        [f"loss='{SPARSE}'"],
+    ),
     "regression, beyond tanh": (
         [Dense(1, "tanh", name="out")],
         "huber",
@@ -391,6 +406,7 @@ def test_the_corrected_lines_work():
             "takes samples of shape (3, 3)",
             "Flatten(input_shape=(2, 2))",
         ),
+        (Rescaling(2.0, input_shape=(9,)), X, "the data has 4", "input_shape=(4,)"),
         (Dense(5, input_shape=(4,)), X[:, 0], "samples of shape ()", None),
     ],
 )
@@ -457,6 +473,31 @@ def test_accuracy_of_quantities_is_refused():
     text = problems_of([linear(1)], "mse", QUANTITY, metrics=["accuracy"])
     assert "accuracy counts equal classes" in text
     assert "metrics=['mae']" in text
+
+
+def test_classes_measured_by_accuracy_are_no_quantities():
+    text = problems_of([sigmoid(1)], "mse", CLASSES, metrics="accuracy")
+    assert "2 mistakes" in text
+    assert "Dense(3, activation='softmax', name='out')" in text
+    assert f"loss='{SPARSE}'" in text
+
+
+def test_a_model_of_ones_own_is_checked_as_far_as_it_can_be():
+    class Own(Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.dense = Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Own()
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError, match="own: targets and outputs differ") as caught:
+        model.fit(X, QUANTITY, verbose=0)
+    assert "fix:" not in str(caught.value)
+    with pytest.raises(DataError, match="own: the layer takes 4 inputs"):
+        model.fit(X[:, :3], QUANTITY, verbose=0)
 
 
 def test_a_model_that_learns_its_shape_from_the_data_is_checked_too():

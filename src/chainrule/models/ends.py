@@ -36,6 +36,7 @@ class Ends:
         layers: the layers in order, nested networks taken apart.
         input_shape: the shape of a sample, where it is known.
         output_shape: the shape of an output, where it is known.
+        name: what stands for a layer where there are none.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Ends:
         layers: Sequence[Any],
         input_shape: SampleShape | None,
         output_shape: SampleShape | None,
+        name: str = "model",
     ) -> None:
+        self.name = name
         self.input_shape = input_shape
         self.output_shape = output_shape
         self._layers = list(layers)
         self._changes: dict[int, dict[str, Any]] = {}
-        self._first = next((x for x in layers if _takes_shape(x)), None)
+        self._first = layers[0] if layers else None
         self._wide = next((x for x in reversed(layers) if hasattr(x, "units")), None)
         visible = [x for x in layers if type(x).__name__ not in TRANSPARENT]
         self._end = visible[-1] if visible else None
@@ -57,17 +60,18 @@ class Ends:
     @property
     def first(self) -> str:
         """Name of the first layer."""
-        return _name(self._first)
+        return self.name if self._first is None else str(self._first.name)
 
     @property
     def last(self) -> str:
         """Name of the layer whose units are the outputs."""
-        return _name(self._wide if self._wide is not None else self._end)
+        layer = self._wide if self._wide is not None else self._end
+        return self.name if layer is None else str(layer.name)
 
     def change_input(self, shape: tuple[int, ...]) -> Callable[[], str]:
         """The corrected line of the first layer."""
         if self._first is None:
-            return lambda: f"Input(shape={shape})"
+            return lambda: ""
         if type(self._first).__name__ == "InputLayer":
             return lambda: f"Input(shape={shape})"
         self._change(self._first, input_shape=shape)
@@ -105,15 +109,6 @@ class Ends:
         for key, value in self._changes[id(layer)].items():
             setattr(changed, key, value)
         return repr(changed)
-
-
-def _takes_shape(layer: Any) -> bool:
-    """Whether the line of this layer is where the shape of the input is written."""
-    return layer.input_shape is not None or hasattr(layer, "units")
-
-
-def _name(layer: Any) -> str:
-    return "model" if layer is None else str(layer.name)
 
 
 def _activation(layer: Any) -> str | None:

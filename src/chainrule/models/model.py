@@ -73,7 +73,9 @@ class Model(Layer):
             optimizer: a name such as `adam`, or an optimizer.
             loss: a name such as `sparse_categorical_crossentropy`, a loss, or a
                 function of `(y_true, y_pred)`.
-            metrics: names such as `accuracy`, metrics, or functions.
+            metrics: names such as `accuracy`, metrics, or functions. What `accuracy`
+                means follows from labels and outputs, as in Keras; with
+                `binary_crossentropy` every output is one yes or no.
 
         Raises:
             ArgumentError: for a name that does not exist, with the nearest that does.
@@ -355,8 +357,8 @@ class Model(Layer):
 
     def _describe(self) -> Ends:
         """The network for the checks."""
-        parts = list(self._flat_layers())
-        return Ends(parts, self._sample_shape(), sample_shape(self.output_shape))
+        output = sample_shape(self.output_shape)
+        return Ends(self._flat_layers(), self._sample_shape(), output, self.name)
 
     def _flat_layers(self) -> Sequence[Layer]:
         """Layers in the order of the data, where there is such an order."""

@@ -97,9 +97,12 @@ class Objective:
 
 
 def _loss_name(loss: Any) -> str:
-    """The loss as Keras names it, whether given as a class or as a function."""
-    if loss is None:
-        return ""
+    """The loss as Keras names it, whether given as a class or as a function.
+
+    Empty for a loss that the checks know nothing about.
+    """
+    if loss is None or getattr(loss, "axis", -1) != -1:
+        return ""  # classes along another axis are not checked
     if isinstance(loss, losses.LossFunctionWrapper):
         return str(loss.name)
     return snake_case(type(loss).__name__)

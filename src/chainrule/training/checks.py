@@ -424,12 +424,28 @@ def check_target_shape(case: Case) -> Iterator[Mistake]:
     sparse = case.objective.name == "sparse_categorical_crossentropy"
     if sparse and labels.shape == shape[:-1]:
         return
+    classes = labels.classes is not None and case.network.activation == "softmax"
+    if classes and case.objective.name in REGRESSION:
+        yield _classes_as_quantities(case, labels)
+        return
     yield Mistake(
         "targets and outputs differ in shape",
         case.network.last,
         got=f"{name} of shape {show_shape(labels.shape)}",
         expected=show_shape(shape[:-1] if sparse else shape),
         fix=None if sparse else case.network.change_output(units=width),
+    )
+
+
+def _classes_as_quantities(case: Case, labels: Labels) -> Mistake:
+    """Class numbers, and a loss that takes them for quantities."""
+    assert case.objective is not None
+    return Mistake(
+        f"{case.objective.name} takes the numbers of classes for quantities",
+        "loss",
+        got=f"{case.y_name} with {labels}",
+        expected="a loss for classes",
+        fix=case.objective.change(loss="'sparse_categorical_crossentropy'"),
     )
 
 
@@ -450,10 +466,14 @@ def check_reachable(case: Case) -> Iterator[Mistake]:
     if labels is None or activation not in REACHABLE or case.objective is None:
         return
     low, high = REACHABLE[activation]
-    if (
-        case.objective.name not in REGRESSION
-        or low <= labels.low <= labels.high <= high
-    ):
+    inside = low <= labels.low <= labels.high <= high
+    if case.objective.name not in REGRESSION or inside:
+        return
+    if labels.shape != case.network.output_shape:
+        return  # told by the check of shapes
+    if labels.classes is not None and case.objective.accuracy:
+        yield from _one_output_for_classes(case, labels.classes)
+        yield _classes_as_quantities(case, labels)
         return
     yield Mistake(
         f"{activation} gives numbers from {low:g} to {high:g}; the targets go beyond",

@@ -30,7 +30,7 @@ class Mistake:
     @property
     def corrected(self) -> str | None:
         """The corrected lines."""
-        return self.fix() if callable(self.fix) else self.fix
+        return (self.fix() if callable(self.fix) else self.fix) or None
 
     def error(self) -> DataError:
         """The mistake as an error of its own."""
