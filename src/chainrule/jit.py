@@ -19,13 +19,13 @@ from chainrule.autodiff.checkpoint import call
 from chainrule.compiler import Loops, Runs, compile_graph, make_loop
 from chainrule.errors import ArgumentError, RetraceWarning, ShapeError, TraceError
 from chainrule.ir import tree
-from chainrule.ir.dtype import as_dtype, int64
+from chainrule.ir.dtype import DEFAULT_FLOAT, as_dtype, int64
 from chainrule.ir.graph import Graph
 from chainrule.ir.show import show
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant, is_eager, recorded_levels, trace
 from chainrule.ir.value import Value
-from chainrule.ops import take
+from chainrule.ops import cast, take
 
 MANY_TRACES = 16
 
@@ -113,12 +113,21 @@ def _trace(function: Callable[..., Any], signature: Signature, name: str) -> Tra
         args, kwargs = tree.unflatten(signature.structure, leaves)
         results, found = tree.flatten(function(*args, **kwargs))
         structure.append(found)
-        return [r if isinstance(r, Value) else constant(r) for r in results]
+        return [_result(leaf) for leaf in results]
 
     graph, captured = trace(
         flat, [k.spec for k in dynamic], name=name, weak=[k.weak for k in dynamic]
     )
     return Traced(graph, captured, structure[0])
+
+
+def _result(leaf: Any) -> Any:
+    """A leaf of what a traced function returns; Python numbers take default dtypes."""
+    value = leaf if isinstance(leaf, Value) else constant(leaf)
+    plain = value.weak or isinstance(leaf, float)
+    if plain and value.spec.dtype.is_float:
+        return cast(value, dtype=DEFAULT_FLOAT)
+    return value
 
 
 class Jit:

@@ -19,6 +19,7 @@ from chainrule.compiler.kernel import (
 )
 from chainrule.compiler.lower import Indices, Lowering, Store
 from chainrule.errors import GraphError
+from chainrule.ir.dtype import DType
 from chainrule.ir.value import Node, Value
 from chainrule.ops.contract import free_axes
 
@@ -160,7 +161,7 @@ class KernelBuilder:
         product: Expression,
         operands: tuple[Operand, Operand],
         stages: list[Write | Fold],
-        dtypes: tuple[object, ...],
+        dtypes: tuple[DType, ...],
     ) -> ContractKernel:
         root = group.roots[0]
         node = root.node
@@ -185,18 +186,11 @@ class KernelBuilder:
         a = replace(operands[0], sums=tuple(pair[1] for pair in merged))
         b = replace(operands[1], sums=tuple(pair[2] for pair in merged))
         writes = tuple(stage for stage in stages if isinstance(stage, Write))
-        return ContractKernel(
-            name,
-            outer,
-            m,
-            n,
-            tuple(pair[0] for pair in merged),
-            a,
-            b,
-            product,
-            writes,
-            dtypes,  # type: ignore[arg-type]
-        )
+        lengths = tuple(pair[0] for pair in merged)
+        if n.extent == 1 and m.extent > 1 and 1 in (a.row, a.sums[-1]):
+            # a single column is computed as a row, so that lanes lie along it
+            a, b, m, n = b, a, n, m
+        return ContractKernel(name, outer, m, n, lengths, a, b, product, writes, dtypes)
 
     # ---- library ---------------------------------------------------------------------
 

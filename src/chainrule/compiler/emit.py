@@ -74,6 +74,8 @@ class Emitter:
         kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64])
         self.function = ir.Function(self.module, kind, name)
         set_attributes(self.function, target)
+        # loops stay loops: a call of memset or memcpy would need the C library
+        set.add(self.function.attributes, '"no-builtins"')
         self.function.args[0].add_attribute("noalias")
         arguments, self.thread, self.threads = self.function.args
         entry = self.function.append_basic_block("entry")
@@ -484,9 +486,11 @@ class Emitter:
         dtype = self.dtypes[buffer]
         base, offsets, stride = self.split(offset)
         if self.lane() is None or (offsets is None and not stride):
-            value = self.emit(expression).value
+            emitted = self.emit(expression)
+            if emitted.is_vector:
+                raise GraphError("a vector is stored where one element is meant")
             pointer = self.address(buffer, base.value)
-            self.builder.store(self.memory(value, dtype), pointer)
+            self.builder.store(self.memory(emitted.value, dtype), pointer)
             return
         value = self.memory(self.vector(expression), dtype)
         mask = self.mask()

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 
 from chainrule.compiler.emit import BYTE, I64, Emitter, integer
-from chainrule.compiler.engine import Target
+from chainrule.compiler.engine import Target, host_target
 from chainrule.compiler.index import Axis
 from chainrule.compiler.kernel import ContractKernel, Operand
 from chainrule.compiler.kernels.elementwise import stored_type
-from chainrule.compiler.kernels.gemm import function_type
+from chainrule.compiler.kernels.gemm import function_type, transposed_product
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 
-TILE_ROWS = 32
+TILE_ROWS = 32  # of a product with a short sum; its tile stays in the first cache
+TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
+LONG_SUM = 192
 TILE_COLUMNS = 64
-SCRATCH_BYTES = TILE_ROWS * TILE_COLUMNS * 8
+SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
 SHARED_OUTER = 8
-FEW_ROWS = 48
 
 
 def is_plain(kernel: ContractKernel) -> bool:
@@ -50,6 +51,9 @@ class _Product:
         self.item = stored_type(kernel.product.dtype)
         self.block = emitter.builder.ptrtoint(emitter.extra_argument(1), I64)
         self.scratch = self._own_scratch()
+        long = math.prod(kernel.sums) >= LONG_SUM
+        packed = block_function(kernel) == "gemm_nt_packed"
+        self.tile_rows = TALL_TILE_ROWS if long or packed else TILE_ROWS
 
     def _own_scratch(self) -> IRValue:
         """The scratch memory of this thread."""
@@ -124,9 +128,12 @@ class _Product:
         with emitter.loop(columns[0], columns[1], TILE_COLUMNS) as column:
             rest = builder.sub(columns[1], column)
             width = self._least(rest, integer(TILE_COLUMNS))
-            with emitter.level({}), emitter.loop(rows[0], rows[1], TILE_ROWS) as row:
+            with (
+                emitter.level({}),
+                emitter.loop(rows[0], rows[1], self.tile_rows) as row,
+            ):
                 left = builder.sub(rows[1], row)
-                height = self._least(left, integer(TILE_ROWS))
+                height = self._least(left, integer(self.tile_rows))
                 pitch = integer(TILE_COLUMNS)
                 self._call(self.scratch, pitch, (row, height), (column, width))
                 with emitter.level({}):
@@ -146,6 +153,11 @@ class _Product:
         """One row of a tile: full blocks of lanes, then the rest."""
         emitter, builder = self.emitter, self.emitter.builder
         lanes, n = emitter.lanes, self.kernel.n
+        if n.extent == 1:
+            pointer = builder.gep(self.scratch, [start], source_etype=self.item)
+            emitter.set_local(self.kernel.product, builder.load(pointer, typ=self.item))
+            StageEmitter(emitter, per_row=False).run(self.kernel.stages)
+            return
         full = builder.mul(builder.sdiv(columns[1], integer(lanes)), integer(lanes))
         with emitter.loop(integer(0), full, lanes) as column:
             base = builder.add(columns[0], column)
@@ -216,10 +228,10 @@ def block_function(kernel: ContractKernel) -> str:
     faster for few rows and for a single column.
     """
     a, b = kernel.a, kernel.b
-    along_sum = b.sums[-1] == 1
-    if kernel.n.extent == 1:
-        return "gemm_nt" if along_sum and a.sums[-1] == 1 else "gemm_nn"
-    if b.row == 1 or not along_sum:
+    if b.row == 1 or b.sums[-1] != 1:
         return "gemm_nn"
-    few = kernel.m.extent <= FEW_ROWS and a.sums[-1] == 1
-    return "gemm_nt" if few else "gemm_nt_packed"
+    if a.sums[-1] != 1:
+        return "gemm_nt_packed"
+    item = kernel.product.dtype.itemsize
+    sizes = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)
+    return transposed_product(*sizes, host_target().lanes(item))
