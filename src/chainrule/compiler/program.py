@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,9 +20,11 @@ from chainrule.compiler.engine import (
 from chainrule.compiler.kernel import ContractKernel, Kernel, LoopKernel
 from chainrule.compiler.kernels.gemm import gemm_library
 from chainrule.compiler.library import emit_library, workspace_bytes
+from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
 from chainrule.compiler.plan import Plan, Step, make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
+from chainrule.compiler.report import Report, make_report
 from chainrule.compiler.runner import CONTEXT_WORDS, runner
 from chainrule.compiler.text import show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
@@ -30,6 +33,7 @@ from chainrule.ir.graph import Graph
 from chainrule.ir.value import Value
 
 Array = np.ndarray[Any, Any]
+_MEASURABLE = 2e-4  # seconds that a clock measures well
 _loaded: WeakValueDictionary[str, LoadedObject] = WeakValueDictionary()
 
 
@@ -87,6 +91,7 @@ class Program:
         threads: int | None = None,
         guard: int = 0,
     ) -> None:
+        begun = time.perf_counter()
         self.plan: Plan = make_plan(graph, donations, guard)
         self.name = graph.name
         self.source = graph
@@ -96,6 +101,7 @@ class Program:
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
         self._build_memory()
         self._build_tables()
+        self.compile_seconds = time.perf_counter() - begun
 
     # ---- memory and tables -----------------------------------------------------------
 
@@ -208,6 +214,40 @@ class Program:
         self.launch(places)
         return tuple(outputs)
 
+    # ---- reporting ---------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """What every kernel costs, measured on values made up for it."""
+        return make_report(self)
+
+    def time_kernel(self, position: int, repetitions: int) -> float:
+        """Median seconds of one kernel on one thread, on memory of its own."""
+        entry, _ = runner()
+        step = self.plan.steps[position]
+        room = [_workbench(self.plan.stores[id(v)]) for v in step.values]
+        words = [address_of(array) for array in room]
+        status, scratch = np.zeros(1, np.int64), aligned(workspace(step.kernel))
+        words += [address_of(status), address_of(scratch), block_address(step)]
+        table = np.array(words, np.int64)
+        record = np.array([self._codes[position].address("kernel"), 0, 1, 0], np.int64)
+        times = []
+        rounds = 1
+        while len(times) < repetitions:
+            context = self._context(rounds, record, table)
+            start = time.perf_counter()
+            pool().run(entry, address_of(context), 1)
+            spent = time.perf_counter() - start
+            if spent < _MEASURABLE:
+                rounds *= 4
+                continue
+            times.append(spent / rounds)
+        return float(np.median(times))
+
+    def _context(self, steps: int, record: Array, table: Array) -> Array:
+        """A context that runs one kernel on one thread."""
+        words = [steps, 1, address_of(record), address_of(table), 8 * len(table)]
+        return np.array([*words, 0, 0, address_of(self._barrier)], np.int64)
+
     def show(self) -> str:
         """The kernels in order, as text."""
         parts = []
@@ -226,6 +266,14 @@ def workspace(kernel: Kernel) -> int:
     if isinstance(kernel, ContractKernel):
         return SCRATCH_BYTES
     return workspace_bytes(kernel)
+
+
+def _workbench(store: Store) -> Array:
+    """Memory for a value, filled with numbers that no operation trips over."""
+    dtype = store.value.spec.dtype
+    room = aligned(max(store.extent, 1) * dtype.itemsize).view(dtype.numpy)
+    room[:] = 0.5 if dtype.is_float else 0
+    return room
 
 
 def block_address(step: Step) -> int:
