@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chainrule
+from chainrule.settings import SETTINGS
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+needs_mnist = pytest.mark.skipif(
+    SETTINGS.data is None, reason="CHAINRULE_DATA names no folder with the real MNIST"
+)
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    source = str(Path(chainrule.__file__).resolve().parent.parent)
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
+        env={**os.environ, "PYTHONPATH": source},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "article.py",
+        "article_corrected.py",
+        "autodiff_tour.py",
+        "four_phases.py",
+    }
+
+
+@needs_mnist
+def test_the_printed_network_is_refused_once_with_all_three_corrections() -> None:
+    done = run("article.py")
+    assert done.returncode == 1
+    assert "Epoch" not in done.stdout
+    told = done.stderr[done.stderr.index("chainrule.errors.DataError") :]
+    assert told.count("3 mistakes") == 1
+    for line in (
+        "the layer takes 10 inputs, the data has 784",
+        "one output for 10 classes",
+        "binary cross-entropy needs labels from 0 to 1",
+    ):
+        assert told.count(line) == 1
+    corrected = told[told.index("corrected:") :]
+    for line in (
+        "Dense(10, activation='relu', input_shape=(784,))",
+        "Dense(10, activation='softmax')",
+        "loss='sparse_categorical_crossentropy'",
+    ):
+        assert line in corrected
+
+
+@needs_mnist
+def test_the_corrected_network_learns() -> None:
+    done = run("article_corrected.py", "--epochs", "2", "--rows", "3000")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("Test accuracy: ")
+    assert float(last.split()[-1]) > 0.8
+
+
+def test_the_four_phases() -> None:
+    pytest.importorskip("sklearn")
+    done = run("four_phases.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("3. Backward") == 2
+    by_hand, by_backpropagation = (
+        done.stdout.split(label)[1].split("]]")[0]
+        for label in ("by hand:", "by backpropagation:")
+    )
+    assert by_hand == by_backpropagation
+
+
+def test_the_tour_of_derivatives() -> None:
+    done = run("autodiff_tour.py")
+    assert done.returncode == 0, done.stderr
+    assert "gradient  [396.0, 200.0]" in done.stdout
+    assert "slope of the line through the points: 2.0" in done.stdout
+    assert "straight-through: [3.0, 3.0]" in done.stdout
