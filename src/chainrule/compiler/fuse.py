@@ -188,10 +188,13 @@ class Grouping:
         row = is_fold(root) and folds_rows(node)
         own = Group("row" if row else "map", tuple(map(Axis, root.spec.shape)), 0)
         reads = set(self.reads(own, root))
-        for group in reversed(self.groups):
-            if self._related(group, root, reads) and self._fits(group, root, reads):
-                self._join(group, root, reads)
-                return
+        for related in (self._makes, self._shares):
+            for group in reversed(self.groups):
+                if not related(group, root, reads):
+                    continue
+                if self._fits(group, root, reads):
+                    self._join(group, root, reads)
+                    return
         self._join(self._found(own.kind, own.rows), root, reads)
 
     def add_alone(self, root: Value) -> Group:
@@ -220,12 +223,17 @@ class Grouping:
         express(low, group, root)
         return low.reads
 
-    def _related(self, group: Group, root: Value, reads: set[int]) -> bool:
-        """Whether `root` has the loops of `group` and a reason to share them."""
-        if group.kind == "library" or not _same_loops(group, root):
-            return False
+    def _makes(self, group: Group, root: Value, reads: set[int]) -> bool:
+        """Whether `group` computes something that `root` reads."""
         members = {id(member) for member in group.roots}
-        if reads & (members | group.reads):
+        return bool(reads & members) and _same_loops(group, root)
+
+    def _shares(self, group: Group, root: Value, reads: set[int]) -> bool:
+        """Whether `group` reads what `root` reads, or is too small to stand alone."""
+        if not _same_loops(group, root):
+            return False
+        common = [self.stores[key].value.spec.size for key in reads & group.reads]
+        if 2 * max(common, default=0) >= root.spec.size:
             return True
         return group.kind == "map" and math.prod(group.domain) <= SMALL
 
@@ -245,6 +253,8 @@ class Grouping:
 def _same_loops(group: Group, root: Value) -> bool:
     node, shape, rows = root.node, root.spec.shape, group.domain
     assert node is not None
+    if group.kind == "library":
+        return False
     if is_fold(root):
         row = folds_rows(node)
         return shape == rows and group.kind == ("row" if row else "map")
