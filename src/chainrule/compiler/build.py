@@ -151,7 +151,7 @@ class KernelBuilder:
         else:
             outer += [0] * other_rows + own[:-1]
         row = own[-1] if own else 0
-        number = low.buffer(view_base(value))
+        number = low.buffer(view_base(value, self.stores))
         return Operand(number, 0, row, tuple(s for _, s in summed), tuple(outer))
 
     def _contract(

@@ -9,7 +9,7 @@ its loops and read what it computes at the same point.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chainrule.compiler.expression import Expression
@@ -111,9 +111,10 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
     for node in graph.nodes:
         for value in {id(v): v for v in node.inputs}.values():
             users[id(value)] = users.get(id(value), 0) + 1
-    wanted = {id(value) for value in graph.outputs} | (forced or set())
+    copies = forced or set()
+    wanted = {id(value) for value in graph.outputs} | copies
     for node in graph.nodes:
-        wanted.update(id(value) for value in _stored_inputs(node))
+        wanted.update(id(value) for value in _stored_inputs(node, copies))
     roots: list[Value] = []
     sizes: dict[int, int] = {}
     for node in graph.nodes:
@@ -132,7 +133,7 @@ def _needs_loop(node: Node) -> bool:
     return name in REDUCTIONS or name in LIBRARY or name == "contract"
 
 
-def _stored_inputs(node: Node) -> Iterator[Value]:
+def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
     """Inputs that a kernel reads from memory in another way than element by element."""
     name = node.primitive.name
     positions = READS_STORED.get(name, ())
@@ -141,12 +142,14 @@ def _stored_inputs(node: Node) -> Iterator[Value]:
         chosen = node.inputs
     yield from chosen
     if name == "contract" and uses_blocks(node):
-        yield from (view_base(value) for value in node.inputs)
+        yield from (view_base(value, copies) for value in node.inputs)
 
 
-def view_base(value: Value) -> Value:
-    """The value of which `value` is a view with axes in another order."""
-    while value.node is not None and value.node.primitive.name == "permute_dims":
+def view_base(value: Value, stores: Container[int]) -> Value:
+    """The stored value of which `value` is a view with axes in another order."""
+    while value.node is not None and id(value) not in stores:
+        if value.node.primitive.name != "permute_dims":
+            break
         value = value.node.inputs[0]
     return value
 
@@ -180,7 +183,8 @@ class Grouping:
             self._join(group, root, {id(value) for value in node.inputs})
         elif uses_blocks(node):
             group = self._found("contract", tuple(map(Axis, root.spec.shape)))
-            self._join(group, root, {id(view_base(value)) for value in node.inputs})
+            bases = [view_base(value, self.stores) for value in node.inputs]
+            self._join(group, root, set(map(id, bases)))
         else:
             self._place(root, node)
 

@@ -164,7 +164,8 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     if group.kind == "contract":
         root, *roots = roots
         assert root.node is not None
-        if any(view_base(operand) is value for operand in root.node.inputs):
+        stores = grouping.stores
+        if any(view_base(operand, stores) is value for operand in root.node.inputs):
             return False
     point = {tuple(map(of, group.rows))}
     return all(
