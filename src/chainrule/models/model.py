@@ -79,6 +79,13 @@ class Model(Layer):
 
         Raises:
             ArgumentError: for a name that does not exist, with the nearest that does.
+
+        Example:
+            >>> import chainrule
+            >>> model = chainrule.Sequential([chainrule.layers.Dense(1)])
+            >>> model.compile(optimizer="adam", loss="mse", metrics=["mae"])
+            >>> model.optimizer
+            Adam()
         """
         self._objective = Objective(optimizer, loss, metrics)
 
@@ -111,6 +118,12 @@ class Model(Layer):
 
         Raises:
             ArgumentError: when there is none.
+
+        Example:
+            >>> import chainrule
+            >>> layers = [chainrule.layers.Dense(3, name="hidden")]
+            >>> chainrule.Sequential(layers).get_layer("hidden") is layers[0]
+            True
         """
         layers = self.layers
         if index is not None and -len(layers) <= index < len(layers):
@@ -172,6 +185,15 @@ class Model(Layer):
             DataError: naming every mistake in data, labels, loss and network, with the
                 corrected lines.
             ArgumentError: when the model was not compiled.
+
+        Example:
+            >>> import numpy as np, chainrule
+            >>> x = np.linspace(-1, 1, 64)[:, None]
+            >>> model = chainrule.Sequential([chainrule.layers.Dense(1)])
+            >>> model.compile(chainrule.optimizers.SGD(0.1), loss="mse")
+            >>> history = model.fit(x, 2 * x + 1, epochs=50, verbose=0, seed=0)
+            >>> history.history["loss"][-1] < 1e-3
+            True
         """
         objective = self._compiled("fit")
         key = random.next_key() if seed is None else random.key(seed)
@@ -242,6 +264,13 @@ class Model(Layer):
 
         Raises:
             DataError: as for `fit`.
+
+        Example:
+            >>> import chainrule
+            >>> model = chainrule.Sequential([chainrule.layers.Rescaling(2.0)])
+            >>> model.compile(loss="mse", metrics=["mae"])
+            >>> model.evaluate([[1.0], [2.0]], [[2.0], [5.0]], verbose=0)
+            [0.5, 0.5]
         """
         objective = self._compiled("evaluate")
         examples, batch_size = self._prepare(x, y, batch_size, objective, "evaluate")
@@ -285,6 +314,12 @@ class Model(Layer):
 
         Raises:
             DataError: when `x` does not fit the model.
+
+        Example:
+            >>> import chainrule
+            >>> model = chainrule.Sequential([chainrule.layers.Rescaling(2.0)])
+            >>> model.predict([[1.0], [2.5]], verbose=0).tolist()
+            [[2.0], [5.0]]
         """
         examples, batch_size = self._prepare(x, None, batch_size, None, "predict")
         runtime = self._predict_runtime()
@@ -318,6 +353,21 @@ class Model(Layer):
         Args:
             line_length: width of the table.
             print_fn: is given the text instead of `print`.
+
+        Example:
+            >>> import chainrule
+            >>> dense = chainrule.layers.Dense(2, input_shape=(3,), name="out")
+            >>> chainrule.Sequential([dense], name="tiny").summary(line_length=50)
+            Model: tiny
+            -------------------------------------------------
+            Layer (type)          Output shape     Parameters
+            -------------------------------------------------
+            out (Dense)           (None, 2)                 8
+            -------------------------------------------------
+            Parameters: 8 (32 B)
+              trainable: 8 (32 B)
+              frozen:    0 (0 B)
+            Memory of a training step: about 576 B with 32 rows, and the optimizer's
         """
         (print_fn or print)(summarize(self, line_length))
 
@@ -342,6 +392,14 @@ class Model(Layer):
         Raises:
             ArgumentError: when it has no weights yet, exists already, or has a part
                 that no config describes.
+
+        Example:
+            >>> import chainrule, tempfile
+            >>> dense = chainrule.layers.Dense(2, input_shape=(3,))
+            >>> model = chainrule.Sequential([dense])
+            >>> path = model.save(f"{tempfile.mkdtemp()}/model.chainrule")
+            >>> chainrule.load_model(path).count_params()
+            8
         """
         return save_model(self, path, overwrite, include_optimizer)
 

@@ -62,7 +62,16 @@ class History(Callback):
         return write_atomically(path, text.getvalue().encode())
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
-        """Write `{"epoch": [...], "history": {...}}`; NaN and infinity become null."""
+        """Write `{"epoch": [...], "history": {...}}`; NaN and infinity become null.
+
+        Example:
+            >>> import tempfile
+            >>> history = History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> path = history.to_json(f"{tempfile.mkdtemp()}/history.json")
+            >>> json.loads(path.read_text())["history"]
+            {'loss': [0.5]}
+        """
         finite = {
             name: [number if abs(number) < float("inf") else None for number in column]
             for name, column in self.history.items()

@@ -119,7 +119,24 @@ def len_of(data: Any) -> int:
 
 
 def make_train_step(parts: Parts) -> Step:
-    """A step that trains: `step(state, {"x": ..., "y": ...}) -> (state, None)`."""
+    """A step that trains: `step(state, {"x": ..., "y": ...}) -> (state, None)`.
+
+    Example:
+        >>> from chainrule.functional import asarray, random
+        >>> from chainrule.losses import MeanSquaredError
+        >>> from chainrule.optimizers import SGD
+        >>> from chainrule.training.store import Store
+        >>> slope = Variable([2.0])
+        >>> parts = Parts(
+        ...     lambda x, training: x * slope.value,
+        ...     [slope], [], MeanSquaredError(), {}, SGD(0.25)
+        ... )
+        >>> state = Store(parts).training(random.key(0), asarray(0))
+        >>> batch = {"x": asarray([[1.0]]), "y": asarray([[5.0]])}
+        >>> state, _ = make_train_step(parts)(state, batch)
+        >>> state["trainable"][0].tolist(), read_metrics(parts, state["metrics"])
+        ([3.5], {'loss': 9.0})
+    """
     dtype, loss_of = parts.dtype, parts.loss
     assert loss_of is not None
 
