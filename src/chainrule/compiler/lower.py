@@ -111,11 +111,6 @@ class Lowering:
     def _make(self, value: Value, indices: Indices) -> Expression:
         if value.data is not None and value.spec.size == 1:
             return self.pool.number(value.data.item(), value.spec.dtype)
-        if id(value) in self.members:
-            self.reads.setdefault(id(value), set()).add(indices)
-            made = self.members[id(value)](indices)
-            if made is not None:
-                return made
         if id(value) in self.stores:
             return self.load(value, indices)
         if value.node is None:
@@ -125,8 +120,11 @@ class Lowering:
     def load(
         self, value: Value, indices: Indices, condition: Expression | None = None
     ) -> Expression:
-        """A read of a stored value."""
+        """A read of a stored value; of a member of the kernel, its expression."""
         self.reads.setdefault(id(value), set()).add(indices)
+        made = self.members.get(id(value), _nothing)(indices)
+        if made is not None:
+            return made
         offset = dot(indices, self.stores[id(value)].strides)
         return self.pool.load(self.buffer(value), offset, value.spec.dtype, condition)
 
@@ -321,6 +319,11 @@ def _take_along_axis(low: Lowering, node: Node, indices: Indices) -> Expression:
         low, node, low.element(positions, indices), source.spec.shape[axis]
     )
     return low.element(source, (*indices[:axis], index, *indices[axis + 1 :]))
+
+
+def _nothing(indices: Indices) -> Expression | None:
+    """What is known of a value that the kernel does not compute."""
+    return None
 
 
 Row = Callable[[Lowering, Node, Indices], Expression]
