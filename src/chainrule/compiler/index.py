@@ -89,7 +89,7 @@ class Index:
         return low, high
 
     def _split(self, divisor: int) -> tuple[Index, Index]:
-        """`(q, r)` with `self = q * divisor + r`, as much as possible in q."""
+        """`(q, r)` with `self = q * divisor + r`, as much as possible in q; r >= 0."""
         quotient = Index((), self.constant // divisor)
         rest = Index((), self.constant % divisor)
         for atom, coefficient in self.terms:
@@ -97,7 +97,9 @@ class Index:
             quotient = quotient + Index(((atom, whole),)) if whole else quotient
             if not whole:
                 rest = rest + Index(((atom, coefficient),))
-        return quotient, rest
+        # the code divides numbers without a sign
+        below = min(rest.bounds()[0] // divisor, 0)
+        return quotient + below, rest + -below * divisor
 
     def __floordiv__(self, divisor: int) -> Index:
         if divisor == 1:
