@@ -45,6 +45,7 @@ class FromData:
 
     expression: Any
     extent: int
+    number: int = field(default_factory=lambda: next(_numbers))
 
 
 Atom: TypeAlias = "Axis | Quotient | Remainder | FromData"
@@ -70,7 +71,7 @@ class Index:
         sums: dict[Atom, int] = dict(self.terms)
         for atom, coefficient in other.terms:
             sums[atom] = sums.get(atom, 0) + coefficient
-        terms = sorted(((a, c) for a, c in sums.items() if c), key=_order)
+        terms = sorted(((a, c) for a, c in sums.items() if c), key=lambda t: _order(t[0]))
         return Index(tuple(terms), self.constant + other.constant)
 
     def __mul__(self, factor: int) -> Index:
@@ -142,15 +143,15 @@ class Index:
         return result
 
 
-def _order(term: tuple[Atom, int]) -> tuple[int, int, int]:
-    """A fixed order of terms, so that equal sums are equal."""
-    atom = term[0]
+def _order(atom: Atom) -> tuple[Any, ...]:
+    """A fixed order of atoms: equal sums are equal, and equal kernels have one text."""
     if isinstance(atom, Axis):
-        return 0, atom.number, 0
+        return 0, atom.number
     if isinstance(atom, FromData):
-        return 1, id(atom), 0
+        return 1, atom.number
     kind = 2 if isinstance(atom, Quotient) else 3
-    return kind, atom.divisor, hash(atom.index)
+    terms = tuple((_order(inner), c) for inner, c in atom.index.terms)
+    return kind, atom.divisor, atom.index.constant, terms
 
 
 def of(axis: Axis) -> Index:
