@@ -60,8 +60,11 @@ def _over_one(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | No
 
 
 def _minus_zero(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
-    # x - 0 -> x: right for every x, as -0 - 0 = -0
-    return inputs[0] if _number(inputs[1]) == 0 and _fits(inputs[0], node) else None
+    # x - 0 -> x: right for every x, as -0 - 0 = -0; but -0 - (-0) = 0
+    number = _number(inputs[1])
+    if number != 0 or math.copysign(1, number) < 0:
+        return None
+    return inputs[0] if _fits(inputs[0], node) else None
 
 
 def _by_power_of_two(
