@@ -6,21 +6,20 @@ gives one number per sample; `reduction` says how they become one.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
 from chainrule import functional
 from chainrule.configurable import Configurable, Registry, snake_case
-from chainrule.errors import ArgumentError, ShapeError
+from chainrule.errors import ArgumentError
 from chainrule.functional.losses import (
     as_float,
     binary_crossentropy,
     categorical_crossentropy,
     huber,
+    line_up_weights,
     mean_absolute_error,
     mean_squared_error,
-    same_rank,
     sparse_categorical_crossentropy,
 )
 from chainrule.functional.promotion import Tensor
@@ -128,9 +127,7 @@ def reduce_losses(
     """
     weights = None
     if sample_weight is not None:
-        weights = functional.astype(functional.asarray(sample_weight), values.dtype)
-        values, weights = same_rank(values, weights)
-        weights = _check_weights(values, weights)
+        values, weights = line_up_weights(values, sample_weight)
         values = values * weights
     if reduction in (None, "none"):
         return values
@@ -141,19 +138,6 @@ def reduce_losses(
         whole = functional.sum(functional.broadcast_to(weights, values.shape))
         return total / functional.where(whole == 0, 1.0, whole)
     return total / max(values.size, 1)
-
-
-def _check_weights(values: Tensor, weights: Tensor) -> Tensor:
-    """`weights` with trailing axes, so that each counts for its sample."""
-    if weights.shape != values.shape[: weights.ndim]:
-        raise ShapeError(
-            "there must be one weight per sample",
-            where="sample_weight",
-            got=weights.shape,
-            expected=values.shape[:1],
-        )
-    trailing = (1,) * (values.ndim - weights.ndim)
-    return functional.reshape(weights, (*weights.shape, *trailing))
 
 
 class LossFunctionWrapper(Loss):
@@ -398,7 +382,7 @@ def get(identifier: Any) -> Loss:
     found = REGISTRY.get(identifier)
     if isinstance(found, Loss):
         return found
-    if inspect.isroutine(found) or callable(found):
+    if callable(found):
         return LossFunctionWrapper(found)
     raise ArgumentError(
         "this is no loss",

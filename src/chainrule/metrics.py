@@ -12,12 +12,13 @@ from typing import Any, TypedDict, Unpack
 
 from chainrule import functional
 from chainrule.configurable import Configurable, Registry, snake_case
-from chainrule.errors import ArgumentError, ShapeError
+from chainrule.errors import ArgumentError
 from chainrule.functional.losses import (
     align,
     as_float,
     binary_crossentropy,
     categorical_crossentropy,
+    line_up_weights,
     mean_absolute_error,
     mean_squared_error,
     same_rank,
@@ -105,17 +106,7 @@ def _mean_update(
 ) -> dict[str, Tensor]:
     count: Any = float(values.size)
     if sample_weight is not None:
-        weights = functional.astype(functional.asarray(sample_weight), values.dtype)
-        values, weights = same_rank(values, weights)
-        if weights.shape != values.shape[: weights.ndim]:
-            raise ShapeError(
-                "there must be one weight per sample",
-                where="sample_weight",
-                got=weights.shape,
-                expected=values.shape[:1],
-            )
-        trailing = (1,) * (values.ndim - weights.ndim)
-        weights = functional.reshape(weights, (*weights.shape, *trailing))
+        values, weights = line_up_weights(values, sample_weight)
         spread = functional.broadcast_to(weights, values.shape)
         values = values * weights
         count = functional.astype(functional.sum(spread), "float64")

@@ -28,6 +28,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     keras = pytest.importorskip("keras")
 
+torch.set_num_threads(1)  # small arrays: more threads only wait for one another
 STEPS, ROWS, INPUTS, HIDDEN, CLASSES = 100, 32, 20, 16, 5
 Array = np.ndarray[Any, Any]
 

@@ -61,6 +61,30 @@ def same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
+def line_up_weights(values: Tensor, sample_weight: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Values of samples and their weights, in shapes that broadcast as they should.
+
+    Raises:
+        ShapeError: when there is not one weight per sample.
+
+    Example:
+        >>> values, weights = functional.ones((2, 3)), [1.0, 2.0]
+        >>> line_up_weights(values, weights)[1].shape
+        (2, 1)
+    """
+    weights = functional.astype(functional.asarray(sample_weight), values.dtype)
+    values, weights = same_rank(values, weights)
+    if weights.shape != values.shape[: weights.ndim]:
+        raise ShapeError(
+            "there must be one weight per sample",
+            where="sample_weight",
+            got=weights.shape,
+            expected=values.shape[:1],
+        )
+    trailing = (1,) * (values.ndim - weights.ndim)
+    return values, functional.reshape(weights, (*weights.shape, *trailing))
+
+
 def _column(x: Tensor) -> Tensor:
     return functional.reshape(x, (*x.shape, 1))
 
