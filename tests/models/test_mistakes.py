@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainrule import Model, Sequential
-from chainrule.errors import DataError, ShapeError
+from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.layers import (
     Activation,
     Dense,
@@ -453,6 +453,7 @@ def test_data_that_cannot_be_trained_on(x, y, part):
     [
         ({"batch_size": 2.5}, "batch_size=32"),
         ({"batch_size": True}, "batch_size=32"),
+        ({"initial_epoch": -1}, "initial_epoch must be a whole number from 0 on"),
         ({"validation_split": 1.0}, "0 <= validation_split < 1"),
         ({"validation_split": -0.1}, "0 <= validation_split < 1"),
         ({"validation_split": 0.99}, "one part would be empty"),
@@ -467,6 +468,20 @@ def test_data_that_cannot_be_trained_on(x, y, part):
 )
 def test_arguments_and_validation_data_are_checked(arguments, part):
     assert part in problems_of([linear(1)], "mse", QUANTITY, **arguments)
+
+
+def test_a_network_without_trainable_weights_is_refused():
+    frozen = Sequential([Dense(1, input_shape=(4,), trainable=False)])
+    assert "there is nothing to train" in problems_of(frozen, "mse", QUANTITY)
+    nothing = Sequential([Rescaling(2.0)])
+    assert "there is nothing to train" in problems_of(nothing, "mse", X)
+
+
+def test_a_seed_is_a_number():
+    model = network(linear(1))
+    model.compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match="seed=0"):
+        model.fit(X, QUANTITY, seed="lucky", verbose=0)
 
 
 def test_accuracy_of_quantities_is_refused():

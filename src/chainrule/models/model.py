@@ -196,11 +196,12 @@ class Model(Layer):
             True
         """
         objective = self._compiled("fit")
-        key = random.next_key() if seed is None else random.key(seed)
+        key = _key_of(seed)
         batch_size = DEFAULT_BATCH if batch_size is None else batch_size
         preparation = prepare.Preparation(self._preparable(objective, key), "fit")
         preparation.check_whole("batch_size", batch_size, 1)
         preparation.check_whole("epochs", epochs, 0)
+        preparation.check_whole("initial_epoch", initial_epoch, 0)
         train, validation = preparation.read_both(
             x, y, validation_data, validation_split
         )
@@ -443,7 +444,13 @@ class Model(Layer):
             with random.stream(random.fold_in(key, 0)):
                 self._build_for_samples(shape)
 
-        return prepare.Model(self._sample_shape, build, self._describe, objective)
+        return prepare.Model(
+            self._sample_shape,
+            build,
+            self._describe,
+            objective,
+            trainable=lambda: bool(self.trainable_weights),
+        )
 
     def _prepare(
         self, x: Any, y: Any, batch_size: int | None, objective: Any, task: str
@@ -489,3 +496,14 @@ class Model(Layer):
         if self._predictor is None or not self._predictor.fits(parts):
             self._predictor = Runtime(parts)
         return self._predictor
+
+
+def _key_of(seed: Any) -> Any:
+    """The random key of one run: that of its seed, or else the next of all."""
+    if seed is None:
+        return random.next_key()
+    if not isinstance(seed, (int, np.integer)):
+        raise ArgumentError(
+            "a seed is a whole number", where="seed", got=repr(seed), fix="seed=0"
+        )
+    return random.key(int(seed))

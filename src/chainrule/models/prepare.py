@@ -59,12 +59,14 @@ class Model:
         build: makes its weights for samples of a shape.
         describe: the network, for the checks; built if it can be.
         objective: loss and metrics; None for predicting.
+        trainable: tells whether training would change any weight.
     """
 
     input_shape: Callable[[], SampleShape | None]
     build: Callable[[tuple[int, ...]], None]
     describe: Callable[[], Network]
     objective: Objective | None
+    trainable: Callable[[], bool] = lambda: True
 
 
 class Preparation:
@@ -162,6 +164,15 @@ class Preparation:
         """
         number = self.check_fraction(fraction)
         train = self.read(x, y)
+        if train is not None and not self.model.trainable():
+            self.mistakes.append(
+                Mistake(
+                    "there is nothing to train",
+                    "model",
+                    got="no weights, or none that is trainable",
+                    fix="layer.trainable = True  # or add a layer such as Dense(10)",
+                )
+            )
         held_out = None
         if validation is not None:
             held_out = self._read_validation(validation)
