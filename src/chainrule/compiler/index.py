@@ -71,7 +71,8 @@ class Index:
         sums: dict[Atom, int] = dict(self.terms)
         for atom, coefficient in other.terms:
             sums[atom] = sums.get(atom, 0) + coefficient
-        terms = sorted(((a, c) for a, c in sums.items() if c), key=lambda t: _order(t[0]))
+        terms = ((atom, c) for atom, c in sums.items() if c)
+        terms = sorted(terms, key=lambda term: _order(term[0]))
         return Index(tuple(terms), self.constant + other.constant)
 
     def __mul__(self, factor: int) -> Index:
