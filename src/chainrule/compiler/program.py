@@ -109,8 +109,13 @@ class Program:
         plan = self.plan
         self.arena = aligned(plan.arena.nbytes)
         self.status = np.zeros(max(self.threads, 1), np.int64)
-        room = max((workspace(s.kernel) for s in plan.steps), default=0)
-        self.scratch = aligned(room * self.threads)
+        # threads may be in different kernels, so that only equal shares lie together
+        room = 0
+        self._scratch_at: dict[int, int] = {}
+        for share in sorted({workspace(step.kernel) for step in plan.steps}):
+            self._scratch_at[share] = room
+            room += share * self.threads
+        self.scratch = aligned(room)
         self._constants = {
             id(value): np.ascontiguousarray(value.data)
             for step in plan.steps
@@ -134,7 +139,8 @@ class Program:
                 owner = self.plan.over.get(id(value), value)
                 self._slots.setdefault(id(owner), []).append(len(words))
                 words.append(self._places.get(id(owner), 0))
-            words += [address_of(self.status), address_of(self.scratch)]
+            at = self._scratch_at[workspace(step.kernel)]
+            words += [address_of(self.status), address_of(self.scratch) + at]
             words.append(block_address(step))
         self.table = np.array(words or [0], np.int64)
         self.records = np.array(records or [[0] * 4], np.int64)
