@@ -71,8 +71,8 @@ class Index:
         sums: dict[Atom, int] = dict(self.terms)
         for atom, coefficient in other.terms:
             sums[atom] = sums.get(atom, 0) + coefficient
-        terms = ((atom, c) for atom, c in sums.items() if c)
-        terms = sorted(terms, key=lambda term: _order(term[0]))
+        kept = ((atom, c) for atom, c in sums.items() if c)
+        terms = sorted(kept, key=lambda term: _order(term[0]))
         return Index(tuple(terms), self.constant + other.constant)
 
     def __mul__(self, factor: int) -> Index:
