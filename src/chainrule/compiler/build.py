@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from chainrule.compiler.expression import Expression, Place, Pool
+from chainrule.compiler.expression import Expression, Place, Pool, in_order
 from chainrule.compiler.fuse import Group, express, is_fold, view_base
 from chainrule.compiler.index import Axis, Index, dot, of
 from chainrule.compiler.kernel import (
@@ -344,8 +344,9 @@ def _substituted(
     memo: dict[int, Expression] = {}
 
     def visit(e: Expression) -> Expression:
-        if id(e) not in memo:
-            memo[id(e)] = _rebuilt(e, tuple(map(visit, e.inputs)), mapping, pool)
+        for part in in_order(e, lambda known: id(known) in memo):
+            inputs = tuple(memo[id(source)] for source in part.inputs)
+            memo[id(part)] = _rebuilt(part, inputs, mapping, pool)
         return memo[id(e)]
 
     stages: list[Write | Fold] = []

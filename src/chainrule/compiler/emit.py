@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chainrule.compiler.engine import Target, set_attributes
-from chainrule.compiler.expression import Expression
+from chainrule.compiler.expression import Expression, in_order
 from chainrule.compiler.index import Atom, Axis, FromData, Index, Quotient
 from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number, stored_type
@@ -184,12 +184,19 @@ class Emitter:
 
     def emit(self, expression: Expression) -> Emitted:
         """The value of `expression` at the present point."""
+        for part in in_order(expression, lambda e: self._emitted(e) is not None):
+            result = self._make(part)
+            self.scopes[result.level].memo[part] = result
+        emitted = self._emitted(expression)
+        assert emitted is not None
+        return emitted
+
+    def _emitted(self, expression: Expression) -> Emitted | None:
+        """The value of `expression` where it was emitted before."""
         for scope in reversed(self.scopes):
             if expression in scope.memo:
                 return scope.memo[expression]
-        result = self._make(expression)
-        self.scopes[result.level].memo[expression] = result
-        return result
+        return None
 
     def vector(self, expression: Expression) -> IRValue:
         """The value of `expression` in every lane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,25 @@ class Local:
     """A value made by an earlier stage of the kernel, such as the sum over a row."""
 
     name: str
+
+
+def in_order(
+    expression: Expression, is_known: Callable[[Expression], bool]
+) -> Iterator[Expression]:
+    """`expression` and what it is computed from, inputs first.
+
+    What is known is left out; the caller makes each known before asking for the next.
+    """
+    stack = [(expression, False)]
+    while stack:
+        part, is_ready = stack.pop()
+        if is_known(part):
+            continue
+        if is_ready:
+            yield part
+            continue
+        stack.append((part, True))
+        stack.extend((source, False) for source in reversed(part.inputs))
 
 
 class Pool:

@@ -5,7 +5,7 @@ Names are given in order of first use, so that equal kernels have equal texts.
 
 from __future__ import annotations
 
-from chainrule.compiler.expression import Expression, Local, Place
+from chainrule.compiler.expression import Expression, Local, Place, in_order
 from chainrule.compiler.index import Atom, Axis, FromData, Index, Quotient
 from chainrule.compiler.kernel import (
     ContractKernel,
@@ -111,12 +111,15 @@ class _Printer:
             return f"{expression.detail[1]}:{expression.dtype.name}"
         if expression.kind == "local":
             return self._local(expression)
-        if expression not in self.names:
-            text = self._line(expression)
-            self.names[expression] = f"v{self.count}"
-            self.lines.append(f"  v{self.count}: {expression.dtype.name} = {text}")
+        for part in in_order(expression, self._is_named):
+            text = self._line(part)
+            self.names[part] = f"v{self.count}"
+            self.lines.append(f"  v{self.count}: {part.dtype.name} = {text}")
             self.count += 1
         return self.names[expression]
+
+    def _is_named(self, expression: Expression) -> bool:
+        return expression.kind in ("number", "local") or expression in self.names
 
     def _line(self, expression: Expression) -> str:
         inputs = [self.expression(part) for part in expression.inputs]
