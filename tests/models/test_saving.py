@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import Sequential, load_model
+from chainrule import Model, Sequential, load_model
 from chainrule.errors import ArgumentError, FormatError
 from chainrule.layers import Activation, Dense, Dropout, Flatten, Layer, Rescaling
 from chainrule.optimizers import Adam
@@ -155,6 +155,33 @@ def test_classes_of_ones_own_are_named_when_loading(tmp_path):
     loaded = load_model(path, custom_objects={"Double": Double})
     x = X[:, 0]
     assert (loaded.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+
+
+class Own(Model):
+    """A model of one's own, with layers in attributes and in a list."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.blocks = [Dense(units), Dense(units, "tanh")]
+        self.out = Dense(1)
+
+    def call(self, inputs):
+        for block in self.blocks:
+            inputs = block(inputs)
+        return self.out(inputs)
+
+
+def test_a_model_of_ones_own(tmp_path):
+    model = Own(3)
+    model.compile("adam", "mse")
+    model.fit(X[:, 0], X[:, 1, 0], verbose=0)
+    loaded = load_model(model.save(tmp_path / "own"), custom_objects={"Own": Own})
+    x = X[:, 0]
+    assert (loaded.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+    assert loaded.units == 3
+    a, b = (each.fit(x, x[:, 0], verbose=0, seed=0) for each in (model, loaded))
+    assert a.history == b.history
 
 
 # ---- saving --------------------------------------------------------------------------

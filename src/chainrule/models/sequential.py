@@ -58,6 +58,10 @@ class Sequential(Model):
         """The shape of the output, rows first; None while the input is not known."""
         return self._output_shape if self.built else None
 
+    def named_layers(self) -> list[tuple[str, Layer]]:
+        """The layers by name; names are unique, and the config holds them."""
+        return [(layer.name, layer) for layer in self._layers]
+
     def add(self, layer: Layer) -> None:
         """Append a layer.
 

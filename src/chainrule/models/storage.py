@@ -12,7 +12,7 @@ from chainrule.configurable import custom_object_scope, serialize
 from chainrule.errors import ArgumentError, ChainruleError, FormatError
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.layers.layer import weights_from
+from chainrule.layers.layer import held, weights_from
 from chainrule.training.data import Array
 from chainrule.training.saving import Arrays, Contents, read_model, write_model
 from chainrule.variable import Variable
@@ -34,10 +34,8 @@ def name_weights(model: Any) -> dict[str, Variable]:
     named: dict[str, Variable] = {}
 
     def walk(part: Any, prefix: str) -> None:
-        inner = getattr(part, "layers", None)
-        if inner is not None:
-            for layer in inner:
-                walk(layer, f"{prefix}{layer.name}/")
+        for name, layer in _parts(part):
+            walk(layer, f"{prefix}{name}/")
         taken = {id(variable) for variable in named.values()}
         for variable in part.weights:
             if id(variable) in taken:
@@ -50,6 +48,20 @@ def name_weights(model: Any) -> dict[str, Variable]:
 
     walk(model, "")
     return named
+
+
+def _parts(part: Any) -> list[tuple[str, Any]]:
+    """The layers directly inside, by name: in a row by theirs, else by attribute."""
+    if hasattr(part, "named_layers"):
+        named: list[tuple[str, Any]] = part.named_layers()
+        return named
+    found = []
+    for attribute, value in vars(part).items():
+        inside = [each for each in held(value) if isinstance(each, layers.Layer)]
+        for number, layer in enumerate(inside):
+            alone = layer is value
+            found.append((attribute if alone else f"{attribute}_{number}", layer))
+    return found
 
 
 def save_model(
@@ -147,13 +159,13 @@ def _make_model(contents: Contents) -> Any:
 
     with weights_from(take):
         model: Any = layers.deserialize(config["model"])
-        model.build_for((None, *shape))
-    if model._sample_shape() != shape:
-        raise FormatError(
-            "the shape of a sample is not that of the model",
-            got=shape,
-            expected=model._sample_shape(),
-        )
+        if model._sample_shape() not in (None, shape):
+            raise FormatError(
+                "the shape of a sample is not that of the model",
+                got=shape,
+                expected=model._sample_shape(),
+            )
+        model._build_for_samples(shape)
     assign_weights(name_weights(model), contents.weights)
     return model
 
