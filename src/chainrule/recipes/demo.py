@@ -27,9 +27,22 @@ from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
 
-PLAN = Plan(epochs=40, hidden=(256,), dropout=0.3)
+PLAN = Plan(epochs=100, hidden=(512,), optimizer="sgd", learning_rate=0.3, dropout=0.5)
 PICTURES = 4
 TINY_WEIGHTS = ([[0.5, -0.3], [0.2, 0.8]], [0.1, -0.1], [[0.7], [-0.4]], [0.2])
+
+
+class LinearDecay(Callback):
+    """Lets the learning rate fall in a straight line to zero: the weights settle."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Remember where it starts."""
+        self.first = float(self.model.optimizer.learning_rate)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Lower it."""
+        left = 1 - epoch / self.params["epochs"]
+        self.model.optimizer.learning_rate = self.first * left
 
 
 class LiveCurve(Callback):
@@ -116,7 +129,9 @@ def learn_digits(
         "its loss on them, and its accuracy on others:\n"
     )
     started = time.perf_counter()
-    history = train(model, images, plan, verbose=0, callbacks=LiveCurve(show))
+    history = train(
+        model, images, plan, verbose=0, callbacks=[LinearDecay(), LiveCurve(show)]
+    )
     seconds = time.perf_counter() - started
     results = model.evaluate(images.x_test, images.y_test, verbose=0, return_dict=True)
     folder = choose_folder("demo", out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ def train(
     images: Images,
     plan: Plan,
     verbose: str | int = "auto",
-    callbacks: Callback | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> History:
     """Train on the training images; the test images are measured after each epoch.
 
