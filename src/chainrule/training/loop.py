@@ -183,8 +183,9 @@ class Fit:
                 self._epochs(history, interrupt)
             except KeyboardInterrupt:
                 history.interrupted = True
+                done = len(history.epoch)
                 note = (
-                    f"Interrupted after {len(history.epoch)} finished epochs; the "
+                    f"Interrupted after {done} finished epoch{'s' * (done != 1)}; the "
                     "weights are those after the last step."
                 )
             finally:
