@@ -51,7 +51,7 @@ class ChainruleError(Exception):
             if content is not None:
                 first, *rest = str(content).split("\n")
                 lines.append(f"  {label + ':':<10}{first}")
-                lines.extend(" " * 12 + line for line in rest)
+                lines.extend((" " * 12 + line).rstrip() for line in rest)
         return "\n".join(lines)
 
 
