@@ -338,7 +338,8 @@ class Loop:
         self.name = name
         self._step = step
         self._loops: Loops = make_loop(backend)
-        self._cache: dict[Any, Traced] = {}
+        # traced steps, by what the state and the data look like, then by batch size
+        self._cache: dict[Any, dict[int, Traced]] = {}
 
     def begin(self, state: Any, data: Any) -> None:
         """Set the state, and the arrays whose rows `run` will name.
@@ -360,6 +361,9 @@ class Loop:
         self._state_specs = [value.spec for value in values]
         self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
         self._names = tree.leaf_names(state, "state")
+        structures = self._state_structure, self._data_structure
+        specs = tuple(self._state_specs), tuple(self._data_specs)
+        self._sizes = self._cache.setdefault((structures, specs), {})
         self._loops.begin([np.asarray(value.data) for value in values], data_arrays)
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
@@ -387,16 +391,9 @@ class Loop:
 
     def _traced(self, batch_size: int) -> Traced:
         """The step for batches of this size, which picks its rows from the data."""
-        key = (
-            batch_size,
-            self._state_structure,
-            self._data_structure,
-            tuple(self._state_specs),
-            tuple(self._data_specs),
-        )
-        if key not in self._cache:
-            self._cache[key] = self._trace(batch_size)
-        return self._cache[key]
+        if batch_size not in self._sizes:
+            self._sizes[batch_size] = self._trace(batch_size)
+        return self._sizes[batch_size]
 
     def _trace(self, batch_size: int) -> Traced:
         count = len(self._state_specs)

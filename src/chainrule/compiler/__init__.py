@@ -62,7 +62,8 @@ def compile_graph(graph: Graph, backend: str | None = None) -> Runs:
     if _checked(backend) == "interpret":
         return InterpretedProgram(graph)
     # LLVM is loaded by the first program, not by `import chainrule`
-    program: Runs = importlib.import_module("chainrule.compiler.program").Program(graph)
+    native = importlib.import_module("chainrule.compiler.program")
+    program: Runs = native.programs.get(graph)
     return program
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.plan import state_strides
-from chainrule.compiler.program import Program, address_of, aligned
+from chainrule.compiler.program import Program, address_of, aligned, programs
 from chainrule.ir.dtype import as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Spec
@@ -88,5 +88,5 @@ class NativeLoop:
         """The program made of `graph`."""
         if id(graph) not in self._programs:
             donations = [(i, i) for i in range(len(self._state))]
-            self._programs[id(graph)] = Program(graph, donations)
+            self._programs[id(graph)] = programs.get(graph, donations)
         return self._programs[id(graph)]

@@ -13,7 +13,7 @@ from chainrule.compiler.kernels.gemm import function_type, transposed_product
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 
-TILE_ROWS = 32  # of a product with a short sum; its tile stays in the first cache
+TILE_ROWS = 24  # of a product with a short sum; its tile stays in the first cache
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
 TILE_COLUMNS = 64

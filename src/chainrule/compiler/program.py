@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,13 +27,15 @@ from chainrule.compiler.plan import Plan, Step, make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
 from chainrule.compiler.runner import CONTEXT_WORDS, runner
-from chainrule.compiler.text import show_kernel
+from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Value
 
 Array = np.ndarray[Any, Any]
+_KEPT_PROGRAMS = 16
+_KEPT_BYTES = 1 << 22
 _MEASURABLE = 2e-4  # seconds that a clock measures well
 _loaded: WeakValueDictionary[str, LoadedObject] = WeakValueDictionary()
 
@@ -220,7 +223,7 @@ class Program:
         self.launch(places)
         return tuple(outputs)
 
-    # ---- reporting ---------------------------------------------------------------------
+    # ---- reporting -------------------------------------------------------------------
 
     def report(self) -> Report:
         """What every kernel costs, measured on values made up for it."""
@@ -236,7 +239,7 @@ class Program:
         words += [address_of(status), address_of(scratch), block_address(step)]
         table = np.array(words, np.int64)
         record = np.array([self._codes[position].address("kernel"), 0, 1, 0], np.int64)
-        times = []
+        times: list[float] = []
         rounds = 1
         while len(times) < repetitions:
             context = self._context(rounds, record, table)
@@ -272,6 +275,42 @@ def workspace(kernel: Kernel) -> int:
     if isinstance(kernel, ContractKernel):
         return SCRATCH_BYTES
     return workspace_bytes(kernel)
+
+
+class _Programs:
+    """Programs by what they compute, so that equal graphs share one.
+
+    The last few stay, as when a model is made and trained again and again; others go
+    with whoever holds them.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
+        self._recent: OrderedDict[bytes, Program] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> Program:
+        """A program for `graph`; `donations` as in `Program`."""
+        key = fingerprint(graph, donations)
+        with self._lock:
+            program = self._known.get(key)
+        if program is None:
+            program = Program(graph, donations)
+        with self._lock:
+            self._known[key] = program
+            self._keep(key, program)
+        return program
+
+    def _keep(self, key: bytes, program: Program) -> None:
+        if program.plan.arena.nbytes > _KEPT_BYTES:
+            return
+        self._recent[key] = program
+        self._recent.move_to_end(key)
+        while len(self._recent) > _KEPT_PROGRAMS:
+            self._recent.popitem(last=False)
+
+
+programs = _Programs()
 
 
 def _workbench(store: Store) -> Array:

@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,9 +28,7 @@ from chainrule.compiler.kernel import (
     LoopKernel,
 )
 from chainrule.compiler.llvm_types import ir
-
-if TYPE_CHECKING:
-    from chainrule.compiler.program import Program
+from chainrule.compiler.plan import Plan
 
 REPETITIONS = 15
 FREE = frozenset({"load", "number", "position", "local", "cast", "bitcast"})
@@ -108,7 +106,19 @@ class Report:
         return "\n".join(lines)
 
 
-def make_report(program: Program) -> Report:
+class Measurable(Protocol):
+    """A program, as far as a report is concerned."""
+
+    name: str
+    plan: Plan
+    threads: int
+    compile_seconds: float
+
+    def time_kernel(self, position: int, repetitions: int) -> float:
+        """Median seconds of one kernel on one thread."""
+
+
+def make_report(program: Measurable) -> Report:
     """Measure every kernel of `program` on values of its own."""
     limit = machine_gflops()
     rows = []
@@ -185,7 +195,7 @@ def _operations(expressions: list[Expression]) -> int:
     return count
 
 
-# ---- the limit of the machine ----------------------------------------------------------
+# ---- the limit of the machine --------------------------------------------------------
 
 _CHAINS = 12  # independent multiply-adds, more than the latency of one
 _ROUNDS = 200_000

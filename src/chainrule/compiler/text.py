@@ -5,6 +5,8 @@ Names are given in order of first use, so that equal kernels have equal texts.
 
 from __future__ import annotations
 
+import hashlib
+
 from chainrule.compiler.expression import Expression, Local, Place, in_order
 from chainrule.compiler.index import Atom, Axis, FromData, Index, Quotient
 from chainrule.compiler.kernel import (
@@ -16,6 +18,36 @@ from chainrule.compiler.kernel import (
     Operand,
     Write,
 )
+from chainrule.compiler.passes import inline_calls
+from chainrule.ir.graph import Graph
+from chainrule.ir.value import Value
+
+
+def fingerprint(graph: Graph, extra: object = None) -> bytes:
+    """A hash of what `graph` computes; names of layers do not count.
+
+    Graphs of one fingerprint give the same results for the same inputs.
+    """
+    digest = hashlib.blake2b(repr(extra).encode())
+    numbers: dict[int, int] = {}
+
+    def name(value: Value) -> str:
+        if id(value) not in numbers:
+            numbers[id(value)] = len(numbers)
+            if value.data is not None:
+                digest.update(str(value.spec).encode() + value.data.tobytes())
+        return str(numbers[id(value)])
+
+    inline = inline_calls(graph)
+    for value in inline.inputs:
+        digest.update(f"{name(value)}{value.spec};".encode())
+    for node in inline.nodes:
+        inputs = ",".join(map(name, node.inputs))
+        outputs = ",".join(map(name, node.outputs))
+        parts = (node.primitive.name, inputs, outputs, repr(node.params))
+        digest.update(";".join(parts).encode())
+    digest.update(",".join(map(name, inline.outputs)).encode())
+    return digest.digest()
 
 
 def show_kernel(kernel: Kernel) -> str:
