@@ -75,6 +75,9 @@ class Pool:
     def __init__(self) -> None:
         self._known: dict[Any, Expression] = {}
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def make(
         self,
         kind: str,

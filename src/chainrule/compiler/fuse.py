@@ -51,6 +51,7 @@ COSTLY = frozenset(
     ]
 )
 INLINE_LIMIT = 160  # operations expressed inside one another
+GROUP_LIMIT = 1000  # expressions in one kernel: compilers are slow on more
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
 ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
 
@@ -66,6 +67,7 @@ class Group:
         columns: for `row`, the axes along the rows, by their extents.
         after: the groups that must run before it.
         number: its place in the order of making.
+        weight: how many expressions its roots have.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Group:
     columns: dict[Shape, tuple[Axis, ...]] = field(default_factory=dict)
     after: set[Group] = field(default_factory=set)
     reads: set[int] = field(default_factory=set)
+    weight: int = 0
 
     @property
     def domain(self) -> Shape:
@@ -173,6 +176,7 @@ class Grouping:
         self.stores = stores
         self.groups: list[Group] = []
         self.home: dict[int, Group] = {}
+        self._weights: dict[int, int] = {}
 
     def add(self, root: Value) -> None:
         """Put `root` into the newest group that it fits, or into one of its own."""
@@ -215,6 +219,7 @@ class Grouping:
     def _join(self, group: Group, root: Value, reads: set[int]) -> None:
         group.roots.append(root)
         group.reads |= reads
+        group.weight += self._weights.get(id(root), 0)
         self.home[id(root)] = group
         for key in reads:
             producer = self.home.get(key)
@@ -225,6 +230,7 @@ class Grouping:
         """What `root` reads, and at which indices, if it is computed in `group`."""
         low = Lowering(self.stores)
         express(low, group, root)
+        self._weights[id(root)] = len(low.pool)
         return low.reads
 
     def _makes(self, group: Group, root: Value, reads: set[int]) -> bool:
@@ -243,6 +249,8 @@ class Grouping:
 
     def _fits(self, group: Group, root: Value, reads: set[int]) -> bool:
         """Whether every member is read where it is made, and nothing comes too late."""
+        if group.weight + self._weights[id(root)] > GROUP_LIMIT:
+            return False
         producers = {self.home[key] for key in reads if key in self.home}
         if any(p is not group and depends(p, group) for p in producers):
             return False
