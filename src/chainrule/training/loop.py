@@ -72,7 +72,7 @@ def epoch_order(key: Any, epoch: int, rows: int, shuffle: bool = True) -> Array:
     if not shuffle:
         return np.arange(rows, dtype=np.int64)
     words = random.bits(random.fold_in(key, epoch), (rows,)).numpy()
-    # the row's number in the low half: equal words have an order, and sorting carries it
+    # the row's number in the low half orders equal words, and sorting carries it along
     tagged = words.astype(np.uint64) << 32
     tagged |= np.arange(rows, dtype=np.uint64)
     return (np.sort(tagged) & np.uint64(0xFFFFFFFF)).astype(np.int64)
