@@ -199,6 +199,8 @@ def flatten_index(indices: tuple[Index, ...], shape: tuple[int, ...]) -> Index:
 
 def unflatten_index(flat: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
     """The indices in an array of `shape` of the row-major position `flat`."""
+    if 0 in shape:  # nothing is ever read
+        return (Index(),) * len(shape)
     indices: list[Index] = []
     for position, extent in enumerate(reversed(shape)):
         last = position == len(shape) - 1
