@@ -7,7 +7,14 @@ PARITY := .venv-parity
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: help demo test lint types floors docs parity clean
+# What chainrule is measured against, each in an environment of its own.
+PEERS := torch jax keras sklearn
+BENCH_torch := $(TORCH) numpy
+BENCH_jax := jax
+BENCH_keras := keras tensorflow
+BENCH_sklearn := scikit-learn
+
+.PHONY: help demo test lint types floors docs parity bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,9 +43,12 @@ docs: $(VENV)/.ready-dev ## run every Python block of README.md and docs/
 parity: $(PARITY)/.ready ## compare with PyTorch and Keras (downloads both)
 	@KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(PARITY)/bin/python -m pytest -q tests/parity
 
+bench: $(VENV)/.ready-run $(PEERS:%=.venv-bench-%/.ready) ## a quick look at the speed beside four peers (downloads them); in full: make bench ARGS=mlp
+	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),--quick)
+
 clean: ## remove environments, caches and runs
-	rm -rf $(VENV) $(PARITY) build dist runs .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(PARITY) $(PEERS:%=.venv-bench-%) build dist runs .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A folder is a usable environment only once its stamp is there: an install that was
 # interrupted is taken up again by the next call.
@@ -68,4 +78,8 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.made
 $(PARITY)/.ready: pyproject.toml | $(PARITY)/.made
 	@$(PARITY)/bin/python $(PIP_INSTALL) $(TORCH)
 	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,dev,parity]'
+	@touch $@
+
+$(PEERS:%=.venv-bench-%/.ready): .venv-bench-%/.ready: | .venv-bench-%/.made
+	@.venv-bench-$*/bin/python $(PIP_INSTALL) $(BENCH_$*)
 	@touch $@

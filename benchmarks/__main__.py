@@ -1,0 +1,125 @@
+"""The command line of the benchmarks; `--help` lists what it takes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.measure import Contest, Setup, measure_startup
+from benchmarks.page import page_text
+from benchmarks.report import show
+from benchmarks.results import Report
+from benchmarks.systems import OURS, PEERS, REPOSITORY
+from benchmarks.workloads import WORKLOADS
+
+STARTUP = "startup"
+# A peer that is named brings its other way along.
+TOGETHER = {"torch": ("torch", "torch-compile")}
+# Whoever wants to start soon does not compile; `torch` speaks for PyTorch.
+SLOW_STARTERS = ("torch-compile",)
+BUDGET = 60.0
+QUICK_BUDGET = 10.0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    names = (*WORKLOADS, STARTUP)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help=", ".join(names)
+    )
+    default = ",".join(name for name in PEERS if name != "torch-compile")
+    parser.add_argument(
+        "--peers", default=default, help=f"separated by commas; {default} by default"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write a page")
+    parser.add_argument("--repeats", type=int, help="pairs of runs; 5 by default")
+    parser.add_argument("--threads", type=int, default=machine.cores())
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the work, to see that it runs"
+    )
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=REPOSITORY,
+        help="the folder with the environments that make bench prepares",
+    )
+    chosen = parser.parse_args(arguments)
+    chosen.workloads = chosen.workloads or list(names)
+    unknown = set(chosen.workloads) - set(names)
+    if unknown:
+        known = ", ".join(names)
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {known}")
+    chosen.peers = _peers(parser, chosen.peers)
+    chosen.repeats = chosen.repeats or (2 if chosen.quick else 5)
+    return chosen
+
+
+def _peers(parser: argparse.ArgumentParser, text: str) -> list[str]:
+    named = [name for name in text.split(",") if name]
+    unknown = set(named) - set(PEERS)
+    if unknown:
+        listed = ", ".join(sorted(unknown))
+        parser.error(f"no peer {listed}; there are {', '.join(PEERS)}")
+    spread = [each for name in named for each in TOGETHER.get(name, (name,))]
+    return list(dict.fromkeys(spread))
+
+
+def measure(chosen: argparse.Namespace, console: Console) -> Report:
+    """Measure all that was asked for."""
+    setup = Setup(
+        chosen.threads,
+        chosen.repeats,
+        QUICK_BUDGET if chosen.quick else BUDGET,
+        chosen.environments,
+        lambda line: console.print(f"[dim]{line}[/]", highlight=False),
+    )
+    report = Report(
+        command=shlex.join(["python", "-m", "benchmarks", *chosen.given]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        quick=chosen.quick,
+        threads=chosen.threads,
+        repeats=chosen.repeats,
+        machine=machine.describe(),
+        load_average=machine.load_average(),
+        limits=machine.measure_limits(chosen.threads),
+    )
+    for name in chosen.workloads:
+        if name == STARTUP:
+            starters = [name for name in chosen.peers if name not in SLOW_STARTERS]
+            report.startup = measure_startup(setup, [OURS, *starters])
+            continue
+        workload = WORKLOADS[name].quick() if chosen.quick else WORKLOADS[name]
+        with tempfile.TemporaryDirectory() as cache:
+            contest = Contest(setup, workload, Path(cache))
+            report.workloads[name] = contest.run(chosen.peers)
+    return report
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, show and write."""
+    chosen = parse(arguments)
+    chosen.given = arguments
+    report = measure(chosen, Console(stderr=True))
+    show(report, Console())
+    if chosen.json:
+        chosen.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
+    if chosen.page:
+        chosen.page.write_text(page_text(report))
+    failed = any(t.systems[OURS].missing for t in report.workloads.values())
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""The benchmarks run, end to end, on a little of each workload."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import limits, page, report, verdicts
+from benchmarks.measure import Contest, Setup, measure_startup
+from benchmarks.results import Measured, Report, Startup, Trained
+from benchmarks.systems import OURS, PEERS, REPOSITORY, SYSTEMS
+from benchmarks.transport import workload_from, workload_text
+from benchmarks.workloads import WORKLOADS, Dropout, Workload, make_data
+
+
+def _little(name: str) -> Workload:
+    """A few steps, the last one on fewer rows."""
+    workload = WORKLOADS[name]
+    rows = workload.batch_size + workload.batch_size // 2
+    few = (("keras", 1),) if workload.fits else ()
+    fits = min(workload.fits, 2)
+    return replace(workload, rows=rows, epochs=1, fits=fits, few_fits=few)
+
+
+def _setup(environments: Path = REPOSITORY) -> Setup:
+    return Setup(2, 1, 0.0, environments, lambda line: None)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_ours_trains_every_workload(name: str, tmp_path: Path) -> None:
+    result = Contest(_setup(), _little(name), tmp_path).run([])
+    ours = result.systems[OURS]
+    assert ours.missing is None
+    assert len(ours.seconds) == 1
+    assert ours.warmup_seconds is not None
+    assert ours.beyond_data_bytes is not None
+    assert ours.beyond_data_bytes > 0
+    assert ours.loss is not None
+    assert np.isfinite(ours.loss)
+    assert any(tmp_path.rglob("*")), "the cache of compiled code was not used"
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_every_peer_trains(peer: str, tmp_path: Path) -> None:
+    setup = _setup()
+    missing = setup.missing(SYSTEMS[peer])
+    if missing:
+        pytest.skip(missing)
+    result = Contest(setup, _little("tiny"), tmp_path).run([peer])
+    measured = result.systems[peer]
+    assert measured.missing is None
+    assert measured.ratios == [measured.seconds[0] / result.systems[OURS].seconds[0]]
+    assert measured.loss is not None
+    assert np.isfinite(measured.loss)
+
+
+def test_a_peer_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    result = Contest(_setup(tmp_path), _little("tiny"), tmp_path).run(["jax"])
+    assert result.systems["jax"].missing == ".venv-bench-jax is not there: make bench"
+    assert result.systems[OURS].missing is None
+
+
+def test_a_peer_without_the_layers_is_left_out(tmp_path: Path) -> None:
+    assert not SYSTEMS["sklearn"].trains(WORKLOADS["mlp_wide"])
+    assert SYSTEMS["sklearn"].trains(WORKLOADS["mlp"])
+
+
+def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / ".venv-bench-jax" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("#!/bin/sh\necho no such luck >&2\nexit 3\n")
+    broken.chmod(0o755)
+    result = Contest(_setup(tmp_path), _little("tiny"), tmp_path).run(["jax"])
+    assert result.systems["jax"].missing == "no such luck"
+
+
+def test_time_to_the_first_step() -> None:
+    result = measure_startup(_setup(), [OURS])[OURS]
+    assert result.missing is None
+    assert len(result.cold) == len(result.warm) == 1
+    assert result.warm[0] > 0
+
+
+def test_workloads_survive_the_way_to_another_process() -> None:
+    for workload in WORKLOADS.values():
+        for sent in (workload, workload.quick(), _little(workload.name)):
+            assert workload_from(workload_text(sent)) == sent
+
+
+def test_data_are_the_same_each_time() -> None:
+    for first, second in zip(*(make_data(_little("mlp")) for _ in "ab"), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_flops_of_a_step_are_counted() -> None:
+    workload = replace(WORKLOADS["mlp"], rows=32)
+    assert workload.flops() == 32 * (4 * 784 * 128 + 6 * 128 * 10)
+
+
+def test_dropout_is_what_the_wide_network_has() -> None:
+    layers = WORKLOADS["mlp_wide"].layers
+    assert [layer.rate for layer in layers if isinstance(layer, Dropout)] == [0.2] * 3
+
+
+def test_limits_are_those_of_a_machine() -> None:
+    found = limits.measure_limits(2, turns=20_000, elements=1 << 16)
+    assert found["fma_gflops_one_thread"] > 0.1
+    assert found["fma_gflops"] > 0.1
+    assert found["triad_gbytes"] > 0.1
+
+
+def _report() -> Report:
+    ours = Measured("fit", [1.0, 3.0, 2.0], loss=0.5, beyond_data_bytes=100)
+    jax = Measured("scan", [3.0], [1.4], loss=0.5, beyond_data_bytes=200)
+    torch = Measured("eager", [12.0], [6.0], loss=0.5, beyond_data_bytes=300)
+    keras = Measured("fit", missing="is not there")
+    systems = {OURS: ours, "jax": jax, "torch": torch, "keras": keras}
+    mlp = Trained("a network", 60_000, 1_875, 4e9, systems)
+    wide = Trained("a wide one", 20_000, 157, 2e9, dict(systems))
+    return Report(
+        command="python -m benchmarks mlp",
+        date="2026-01-02T03:04:05+00:00",
+        quick=False,
+        threads=2,
+        repeats=3,
+        machine={
+            "processor": "a processor",
+            "architecture": "x86_64",
+            "cores": 2,
+            "memory_gib": 8.0,
+            "system": "Linux",
+            "python": "3.11",
+        },
+        limits={
+            "fma_gflops": 1.25,
+            "fma_gflops_one_thread": 1.0,
+            "triad_gbytes": 10.0,
+        },
+        load_average=0.1,
+        workloads={"mlp": mlp, "mlp_wide": wide},
+        startup={
+            OURS: Startup([2.0], [0.9]),
+            "jax": Startup([1.5], [1.0]),
+            "torch": Startup([], [4.0]),
+        },
+    )
+
+
+def test_verdicts_are_drawn_from_medians_and_ratios() -> None:
+    found = {(v.workload, v.wanted): v for v in verdicts.verdicts(_report())}
+    assert not found["mlp", "1.5 times as fast as jax"].reached
+    assert found["mlp", "5 times as fast as torch"].reached
+    assert ("mlp", "15 times as fast as keras") not in found
+    nearest = found["mlp_wide", "1.2 times as fast as the fastest peer"]
+    assert (nearest.measured, nearest.reached) == ("1.40 times jax", True)
+    share = found["mlp_wide", "70% of the multiply-add limit"]
+    assert (share.measured[:3], share.reached) == ("80%", True)
+    assert found["mlp_wide", "less memory than any peer"].reached
+    assert found["startup", "1 s, cache warm"].reached
+    first = found["startup", "ahead of every peer, all caches cold"]
+    assert (first.measured, first.reached) == ("2.00 s; jax: 1.50 s", False)
+
+
+def test_the_page_holds_the_command_and_every_figure() -> None:
+    text = page.page_text(_report())
+    assert "$ python -m benchmarks mlp\n" in text
+    row = "| **chainrule** | 2.0000 | 1 | 1066.7 | - | 0 | 0.5000 |"
+    assert row in text
+    assert "| keras | - | - | - | - | - | - |\n\nkeras: is not there." in text
+    assert "**missed**" in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_the_command_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    status = command.main(
+        ["sweep", "--peers", "", "--quick", "--repeats", "1", "--json", str(file)]
+    )
+    figures = json.loads(file.read_text())
+    assert status == 0
+    assert figures["schema"] == 1
+    ours = figures["workloads"]["sweep"]["systems"][OURS]
+    assert len(ours["seconds"]) == 1
+    assert ours["time_growth"] is not None
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["mpl"], ["--peers", "jex"]):
+        with pytest.raises(SystemExit):
+            command.parse(arguments)
+        assert arguments[-1] in capsys.readouterr().err
+
+
+def test_torch_comes_with_both_its_ways() -> None:
+    assert command.parse(["--peers", "torch"]).peers == ["torch", "torch-compile"]
+
+
+def test_rows_of_tables_fit_their_columns() -> None:
+    for trained in _report().workloads.values():
+        for name, measured in trained.systems.items():
+            assert len(report.cells(name, trained, measured)) == len(report.COLUMNS)
