@@ -245,8 +245,10 @@ def _contract(tape: Tape, a: Any, b: Any) -> Any:
         tuple(tuple(pair[side] for pair in part) for side in (0, 1)) for part in pairs
     )
     result = ops.contract(a, b, sums=sums, batch=batch)
-    return result if result.spec.size <= MOST_ELEMENTS else ops.reduce_sum(
-        result, axes=tuple(range(result.spec.ndim))
+    return (
+        result
+        if result.spec.size <= MOST_ELEMENTS
+        else ops.reduce_sum(result, axes=tuple(range(result.spec.ndim)))
     )
 
 
@@ -364,7 +366,7 @@ def grow(
 
 def some(tape: Tape, values: Sequence[Any]) -> list[Any]:
     """Some of the values, the last among them, maybe one twice."""
-    count = tape.number(3)
+    count = tape.number(5)
     return [values[-1], *(tape.choose(values) for _ in range(count))]
 
 
