@@ -272,3 +272,15 @@ def test_a_rule_may_keep_anything() -> None:
         ),
     )
     check_gradients(lambda x: [cube(x)], [np.abs(X)], order=3)
+
+
+def test_a_rule_may_call_the_function_itself() -> None:
+    @custom_vjp
+    def square(x: Any) -> Any:
+        return ops.multiply(x, x)
+
+    square.defvjp(
+        lambda x: (square(x), x), lambda x, g: (ops.multiply(g, ops.multiply(x, 3.0)),)
+    )
+    assert grad(square)(double(2.0)).data == 6.0
+    assert grad(lambda x: square(square(x)))(double(1.0)).data == 9.0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -277,6 +278,7 @@ class custom_vjp:
         self.function = function
         self.forward: Callable[..., Any] | None = None
         self.backward: Callable[..., Any] | None = None
+        self._in_rule: ContextVar[bool] = ContextVar("in rule", default=False)
 
     def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         """Give the backward rule."""
@@ -291,6 +293,9 @@ class custom_vjp:
                 where=name,
                 fix=f"{name}.defvjp(forward, backward)",
             )
+        if self._in_rule.get():
+            # the rule itself calls the function: as it is, or it would never end
+            return self.function(*args)
         return self._applied(args, self.forward, self.backward)
 
     def _applied(
@@ -302,8 +307,12 @@ class custom_vjp:
         applied = _Call(self.function, args, {})
 
         def rule(values: Sequence[Any], cotangent: Any) -> Sequence[Any]:
-            _, residuals = forward(*applied.arguments(values))
-            given = tuple(backward(residuals, cotangent))
+            token = self._in_rule.set(True)
+            try:
+                _, residuals = forward(*applied.arguments(values))
+                given = tuple(backward(residuals, cotangent))
+            finally:
+                self._in_rule.reset(token)
             leaves = tree.leaves_like(given, applied.structure)
             pairs = [
                 (leaves[place], x)

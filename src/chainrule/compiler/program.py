@@ -23,15 +23,17 @@ from chainrule.compiler.kernels.gemm import gemm_library
 from chainrule.compiler.library import emit_library, workspace_bytes
 from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
+from chainrule.compiler.pace import Pace
 from chainrule.compiler.plan import Plan, Step, make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
-from chainrule.compiler.runner import CONTEXT_WORDS, runner
+from chainrule.compiler.runner import runner
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Value
+from chainrule.settings import SETTINGS
 
 Array = np.ndarray[Any, Any]
 _KEPT_PROGRAMS = 16
@@ -102,6 +104,9 @@ class Program:
         shared = any(step.parallel for step in self.plan.steps)
         self.threads = (threads or default_threads()) if shared else 1
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
+        self._pace = Pace(
+            self.threads, threads is not None or SETTINGS.threads is not None
+        )
         self._build_memory()
         self._build_tables()
         self.compile_seconds = time.perf_counter() - begun
@@ -172,7 +177,6 @@ class Program:
         Raises:
             OutOfBoundsError: an index pointed outside its axis.
         """
-        entry, _ = runner()
         with self._lock:
             table = self.table.copy()
             for value, place in places:
@@ -181,21 +185,27 @@ class Program:
             patches = [
                 [8 * slot, by] for value, by in moving for slot in self.slots_of(value)
             ]
-            tables = np.tile(table, (self.threads, 1))
-            patched = np.array(patches or [[0, 0]], np.int64)
-            context = np.zeros(CONTEXT_WORDS, np.int64)
-            context[:] = (
-                steps,
-                len(self.plan.steps),
-                address_of(self.records),
-                address_of(tables),
-                8 * len(table),
-                address_of(patched),
-                len(patches),
-                address_of(self._barrier),
-            )
-            pool().run(entry, address_of(context), self.threads)
+            while steps:
+                count, threads = self._pace.next(steps)
+                table = self._run(table, patches, count, threads)
+                steps -= count
             self._check_status()
+
+    def _run(
+        self, table: Array, patches: list[list[int]], steps: int, threads: int
+    ) -> Array:
+        """Take steps on so many threads; the table of addresses after them."""
+        entry, _ = runner()
+        tables = np.tile(table, (threads, 1))
+        patched = np.array(patches or [[0, 0]], np.int64)
+        words = [steps, len(self.plan.steps), address_of(self.records)]
+        words += [address_of(tables), 8 * len(table), address_of(patched)]
+        context = np.array([*words, len(patches), address_of(self._barrier)], np.int64)
+        begun = time.perf_counter()
+        pool().run(entry, address_of(context), threads)
+        self._pace.learn(steps, threads, time.perf_counter() - begun)
+        moved: Array = tables[0]
+        return moved
 
     def _check_status(self) -> None:
         if not self.status.any():

@@ -23,7 +23,6 @@ from chainrule.compiler.threads import emit_barrier, pool
 STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT, BARRIER_AT = range(
     8
 )
-CONTEXT_WORDS = 8
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4
 # words of a patch: byte offset of an argument, what is added to it after each step
