@@ -125,17 +125,25 @@ def _float_modulo(b: IRBuilder, dtype: DType, x: IRValue, y: IRValue) -> IRValue
     rest = b.frem(x, y)
     zero = number(x.type, 0.0)
     nonzero = b.fcmp_unordered("!=", rest, zero)
-    differ = b.xor(b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero))
-    moved = b.select(b.and_(nonzero, differ), b.fadd(rest, y), rest)
+    moved = b.select(_turns(b, rest, y), b.fadd(rest, y), rest)
     return b.select(nonzero, moved, intrinsic(b, "copysign", zero, y))
+
+
+def _turns(b: IRBuilder, rest: IRValue, y: IRValue) -> IRValue:
+    """Whether a remainder is not zero and has not the sign of the divisor."""
+    zero = number(rest.type, 0.0)
+    differ = b.xor(b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero))
+    return b.and_(b.fcmp_unordered("!=", rest, zero), differ)
 
 
 def _floor_divide(b: IRBuilder, dtype: DType, x: IRValue, y: IRValue) -> IRValue:
     if not dtype.is_float:
         return _integer_floor(b, dtype, x, y)
     zero, half = number(x.type, 0.0), number(x.type, 0.5)
-    rest = _float_modulo(b, dtype, x, y)
+    rest = b.frem(x, y)
     quotient = b.fdiv(b.fsub(x, rest), y)
+    lower = b.fsub(quotient, number(x.type, 1.0))
+    quotient = b.select(_turns(b, rest, y), lower, quotient)
     floor = intrinsic(b, "floor", quotient)
     above = b.fcmp_ordered(">", b.fsub(quotient, floor), half)
     near = b.select(above, b.fadd(floor, number(x.type, 1.0)), floor)
