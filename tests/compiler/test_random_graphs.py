@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from chainrule import ops
 from chainrule.autodiff import vjp
-from chainrule.compiler import plan
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.program import Program
 from chainrule.ir import Graph, trace, verify
@@ -28,6 +27,7 @@ from tests.compiler.graphs import (
     some,
     spec_of,
 )
+from tests.compiler.kernels import share_and_check_kernels
 from tests.tolerances import assert_close
 
 Array = np.ndarray[Any, Any]
@@ -41,9 +41,8 @@ MANY = settings(
 
 
 @pytest.fixture(autouse=True)
-def all_kernels_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    # small graphs would run on one thread
-    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+def all_kernels_are_shared_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    share_and_check_kernels(monkeypatch)
 
 
 def run_guarded(program: Program, arrays: Sequence[Array]) -> tuple[Array, ...]:
