@@ -374,7 +374,8 @@ child = os.fork()
 if child == 0:
     print(launch(3), [t.name for t in threading.enumerate()][1:3], flush=True)
     grandchild = os.fork()
-    print(launch(2), flush=True)
+    # two processes write at once: each its line in one piece
+    os.write(1, (str(launch(2)) + os.linesep).encode())
     if grandchild:
         os.waitpid(grandchild, 0)
     sys.exit(0)
