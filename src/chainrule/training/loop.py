@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.functional import random
 from chainrule.ir.trace import constant
 from chainrule.jit import Loop
+from chainrule.ops.random import threefry2x32
 from chainrule.training.callbacks import CallbackList, Logs
 from chainrule.training.data import Array
 from chainrule.training.history import History
@@ -71,9 +72,11 @@ def epoch_order(key: Any, epoch: int, rows: int, shuffle: bool = True) -> Array:
     """
     if not shuffle:
         return np.arange(rows, dtype=np.int64)
-    words = random.bits(random.fold_in(key, epoch), (rows,)).numpy()
+    # the epoch is the counter's second word: one pass, without a key for each epoch
+    count = np.arange(-(-rows // 2), dtype=np.uint32)
+    words = threefry2x32(tuple(key.numpy()), count, np.full(1, epoch, np.uint32))
     # the row's number in the low half orders equal words, and sorting carries it along
-    tagged = words.astype(np.uint64) << 32
+    tagged = np.concatenate(words)[:rows].astype(np.uint64) << 32
     tagged |= np.arange(rows, dtype=np.uint64)
     return (np.sort(tagged) & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
