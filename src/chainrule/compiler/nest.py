@@ -15,6 +15,8 @@ from chainrule.compiler.kernels.elementwise import element_type, number
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.ir.dtype import DType
 
+LONG_SUM = 4096  # terms from which on a sum is added in pieces
+PIECE = 128  # steps of a piece
 SHARED_ROWS = 8  # from so many rows on, threads share rows rather than lanes
 
 
@@ -209,11 +211,29 @@ class StageEmitter:
         emitter = self.emitter
         wide = emitter.lane() is not None
         state = FoldState(emitter, stage, wide)
-        with self._outer_loops(stage.axes):
-            value = emitter.emit(stage.expression)
-            plain = emitter.splat(value) if wide else value.value
-            state.add(plain, self._count(stage, wide))
+        if is_long_sum(stage):
+            self._fold_pieces(stage, state)
+        else:
+            with self._outer_loops(stage.axes):
+                value = emitter.emit(stage.expression)
+                plain = emitter.splat(value) if wide else value.value
+                state.add(plain, self._count(stage, wide))
         emitter.set_local(stage.local, state.result())
+
+    def _fold_pieces(self, stage: Fold, state: FoldState) -> None:
+        """A long sum by each lane, in pieces with sums of their own."""
+        emitter, axis = self.emitter, stage.axes[-1]
+        with (
+            self._outer_loops(stage.axes[:-1]),
+            emitter.loop(integer(0), integer(axis.extent), PIECE) as first,
+            emitter.level({}),
+        ):
+            part = FoldState(emitter, stage, state.wide)
+            stop = least(emitter, first, PIECE, axis.extent)
+            with emitter.loop(first, stop) as place, emitter.level({axis: place}):
+                value = emitter.emit(stage.expression)
+                part.add(emitter.splat(value) if state.wide else value.value, None)
+            state.add(part.result(), None)
 
     def _count(self, stage: Fold, wide: bool) -> IRValue | None:
         """The position along the folded axis, for positions of extremes."""
@@ -228,6 +248,10 @@ class StageEmitter:
         """All lanes fold one row, then are folded themselves in a fixed tree."""
         emitter = self.emitter
         state = FoldState(emitter, stage, wide=True)
+        if is_long_sum(stage):
+            self._fold_row_pieces(stage, state)
+            emitter.set_local(stage.local, state.fold_lanes())
+            return
         with self._outer_loops(stage.axes[:-1]):
             for scope in self._columns(stage.axes[-1], len(stage.axes) == 1):
                 value = emitter.vector(stage.expression)
@@ -238,6 +262,40 @@ class StageEmitter:
                     position = emitter.builder.add(emitter.repeat(base), lanes)
                 state.add(value, position, scope.mask)
         emitter.set_local(stage.local, state.fold_lanes())
+
+    def _fold_row_pieces(self, stage: Fold, state: FoldState) -> None:
+        """A long sum by all lanes, in pieces with sums of their own."""
+        emitter, axis = self.emitter, stage.axes[-1]
+        blocks = -(-axis.extent // emitter.lanes)
+        with (
+            self._outer_loops(stage.axes[:-1]),
+            emitter.loop(integer(0), integer(blocks), PIECE) as first,
+            emitter.level({}),
+        ):
+            part = FoldState(emitter, stage, wide=True)
+            bounds = first, least(emitter, first, PIECE, blocks)
+            for scope in lane_blocks(emitter, axis, bounds, exact=False):
+                part.add(emitter.vector(stage.expression), None, scope.mask)
+            state.add(part.result(), None)
+
+
+def is_long_sum(stage: Fold) -> bool:
+    """Whether a sum has so many terms that rounding errors would add up.
+
+    Pieces of the sum are added by themselves first, so that the error grows with the
+    length of a piece and the number of pieces, not with their product (Higham, "The
+    accuracy of floating point summation", 1993).
+    """
+    floats = stage.operation == "sum" and stage.expression.dtype.is_float
+    return floats and math.prod(axis.extent for axis in stage.axes) > LONG_SUM
+
+
+def least(emitter: Emitter, first: IRValue, step: int, end: int) -> IRValue:
+    """`min(first + step, end)`."""
+    builder = emitter.builder
+    after = builder.add(first, integer(step))
+    inside = builder.icmp_signed("<", after, integer(end))
+    return builder.select(inside, after, integer(end))
 
 
 class FoldState:
