@@ -17,17 +17,28 @@ from chainrule.ir.dtype import DType
 
 LONG_SUM = 4096  # terms from which on a sum is added in pieces
 PIECE = 128  # steps of a piece
+WIDE = 4  # vectors side by side where lanes fold down columns
+DEEP = 64  # rows from which on that pays
 SHARED_ROWS = 8  # from so many rows on, threads share rows rather than lanes
 
 
 def lanes_for(kernel: LoopKernel, target: Target) -> int:
-    """How many elements a vector holds: of the widest number that is computed with."""
+    """How many elements are computed side by side.
+
+    As many as a vector register holds of the widest number that is computed with. Where
+    lanes fold down the columns of a matrix they are four times as many, so that each
+    row gives whole stretches of memory.
+    """
     floats = [d.itemsize for d in kernel.dtypes if d.is_float]
-    written = [kernel.dtypes[s.buffer] for s in kernel.stages if isinstance(s, Write)]
-    sizes = (
-        floats or [d.itemsize for d in written] or [d.itemsize for d in kernel.dtypes]
-    )
-    return max(4, target.lanes(max(sizes, default=4)))
+    writes = [stage for stage in kernel.stages if isinstance(stage, Write)]
+    written = [kernel.dtypes[stage.buffer].itemsize for stage in writes]
+    every = [d.itemsize for d in kernel.dtypes]
+    width = max(4, target.lanes(max(floats or written or every or [4])))
+    folds = [stage for stage in kernel.stages if isinstance(stage, Fold)]
+    if kernel.lane is None or kernel.lane.extent < WIDE * width or not folds:
+        return width
+    deep = max(math.prod(a.extent for a in stage.axes) for stage in folds) >= DEEP
+    return WIDE * width if deep else width
 
 
 def emit_loops(kernel: LoopKernel, target: Target) -> str:
