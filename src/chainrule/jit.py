@@ -338,8 +338,9 @@ class Loop:
         self.name = name
         self._step = step
         self._loops: Loops = make_loop(backend)
-        # traced steps, by what the state and the data look like, then by batch size
-        self._cache: dict[Any, dict[int, Traced]] = {}
+        # by what state and data look like: names of the state's leaves, and the traced
+        # steps by batch size
+        self._cache: dict[Any, tuple[list[str], dict[int, Traced]]] = {}
 
     def begin(self, state: Any, data: Any) -> None:
         """Set the state, and the arrays whose rows `run` will name.
@@ -360,10 +361,12 @@ class Loop:
             )
         self._state_specs = [value.spec for value in values]
         self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
-        self._names = tree.leaf_names(state, "state")
         structures = self._state_structure, self._data_structure
         specs = tuple(self._state_specs), tuple(self._data_specs)
-        self._sizes = self._cache.setdefault((structures, specs), {})
+        key = structures, specs
+        if key not in self._cache:
+            self._cache[key] = (tree.leaf_names(state, "state"), {})
+        self._names, self._sizes = self._cache[key]
         self._loops.begin([np.asarray(value.data) for value in values], data_arrays)
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
