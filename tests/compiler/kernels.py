@@ -12,7 +12,7 @@ ALLOWED = {"fmod", "fmodf"}
 
 
 def share_and_check_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Share small kernels between threads, too, and let kernels call next to nothing."""
+    """Share small kernels between threads, too; let kernels call next to nothing."""
     monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
     load = engine.load_object
 
