@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -109,6 +110,7 @@ class Program:
         )
         self._build_memory()
         self._build_tables()
+        _alive.add(self)
         self.compile_seconds = time.perf_counter() - begun
 
     # ---- memory and tables -----------------------------------------------------------
@@ -154,6 +156,12 @@ class Program:
         self.records = np.array(records or [[0] * 4], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
         self._barrier[:] = 0
+
+    def begin_after_fork(self) -> None:
+        """Forget a run of another thread, which the child of a fork does not have."""
+        self._lock = threading.Lock()
+        self._barrier[:] = 0
+        self.status[:] = 0
 
     def slots_of(self, value: Value) -> list[int]:
         """The positions in the table that hold the address of `value`."""
@@ -297,6 +305,10 @@ class _Programs:
     def __init__(self) -> None:
         self._known: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
         self._recent: OrderedDict[bytes, Program] = OrderedDict()
+        self.begin_after_fork()
+
+    def begin_after_fork(self) -> None:
+        """Let the child of a fork in, whoever was inside."""
         self._lock = threading.Lock()
 
     def get(self, graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> Program:
@@ -321,6 +333,17 @@ class _Programs:
 
 
 programs = _Programs()
+_alive: WeakSet[Program] = WeakSet()
+
+
+def _begin_after_fork() -> None:
+    programs.begin_after_fork()
+    for program in list(_alive):
+        program.begin_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_after_fork)
 
 
 def _workbench(store: Store) -> Array:
