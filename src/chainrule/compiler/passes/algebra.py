@@ -129,9 +129,12 @@ def _in_order(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | No
 
 
 def _over_nothing(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
-    # a reduction over axes of length 1, or over no axis, moves elements only
+    # a reduction over axes of length 1, or over no axis, moves elements only; but the
+    # sum of -0 is 0
     shape = inputs[0].spec.shape
     if any(shape[axis] != 1 for axis in node.params["axes"]):
+        return None
+    if node.primitive.name == "sum" and _is_float(node):
         return None
     target = node.outputs[0].spec
     if target == inputs[0].spec:
