@@ -17,7 +17,7 @@ from chainrule.compiler.passes.arrange import arrange_operands, separate_outputs
 from chainrule.compiler.plan import make_plan
 from chainrule.compiler.program import Program
 from chainrule.ir import Graph, constant, trace, verify
-from chainrule.ir.dtype import bool_, float32
+from chainrule.ir.dtype import bool_, float32, int8
 from chainrule.ir.graph import evaluate
 from chainrule.ir.show import show
 from tests.checks import same_bits
@@ -104,6 +104,16 @@ IDENTITIES: list[tuple[str, Function, list[str]]] = [
     ("where", lambda x: ops.where(number(1, np.bool_), x, ops.exp(x)), []),
     ("where", lambda x: ops.where(number(0, np.bool_), ops.exp(x), x), []),
     ("where", lambda x: ops.where(ops.less(x, 0.0), x, x), []),
+    (
+        "sum",
+        lambda x: ops.reduce_sum(ops.reshape(x, shape=(8, 1)), axes=(1,)),
+        ["reshape", "sum"],  # the sum of -0.0 is 0.0
+    ),
+    (
+        "sum",
+        lambda x: ops.reduce_sum(ops.cast(ops.sign(x), dtype=int8), axes=()),
+        ["sign", "cast"],
+    ),
     *(
         (
             name,
@@ -111,7 +121,6 @@ IDENTITIES: list[tuple[str, Function, list[str]]] = [
             ["reshape", "reshape"],
         )
         for name, fold in (
-            ("sum", ops.reduce_sum),
             ("prod", ops.reduce_prod),
             ("max", ops.reduce_max),
             ("min", ops.reduce_min),

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import mmap
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -307,7 +308,7 @@ def python(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -412,15 +413,23 @@ class Features(dict):
         return ",".join("+" + name for name in self)
 binding.get_host_cpu_features = lambda: Features(flags)
 """
-    log = tmp_path / "log"
+    small = {"(256, 96)": "(16, 9)", "256": "16", "96": "9", "130": "13", "64": "5"}
+    code = narrow + TRAIN + "print('done')"
+    for old, new in small.items():
+        code = code.replace(old, new)
+    log, cache = tmp_path / "log", str(tmp_path / "cache")
+    # what the first run compiles, the second only loads: valgrind is slow
+    assert output_of(code, CHAINRULE_CACHE=cache) == "done"
     done = python(
-        narrow + TRAIN.replace("(256, 96)", "(16, 9)").replace("96", "9")
-        .replace("130", "13").replace("256", "16").replace("64", "5") + "print('done')",
+        code,
         wrapper=["valgrind", "--error-limit=no", f"--log-file={log}"],
         PYTHONMALLOC="malloc",
-        CHAINRULE_CACHE=str(tmp_path / "cache"),
+        CHAINRULE_CACHE=cache,
         CHAINRULE_THREADS="2",
-    )  # fmt: skip
-    assert done.stdout.strip() == "done", done.stderr + log.read_text()[-2000:]
-    invalid = [block for block in log.read_text().split("\n\n") if "Invalid" in block]
+    )
+    report = log.read_text()
+    assert done.stdout.strip() == "done", done.stderr + report[-2000:]
+    contexts = re.split(r"^==\d+== \n", report, flags=re.MULTILINE)
+    # the loader of glibc reads strings by words
+    invalid = [c for c in contexts if "Invalid" in c and "dl-load.c" not in c]
     assert invalid == []
