@@ -51,6 +51,7 @@ COSTLY = frozenset(
     ]
 )
 INLINE_LIMIT = 160  # operations expressed inside one another
+INLINE_DEPTH = 60  # how deep they stand in one another
 GROUP_LIMIT = 1000  # expressions in one kernel: compilers are slow on more
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
 ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
@@ -120,14 +121,17 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
         wanted.update(id(value) for value in _stored_inputs(node, copies))
     roots: list[Value] = []
     sizes: dict[int, int] = {}
+    depths: dict[int, int] = {}
     for node in graph.nodes:
         value = node.outputs[0]
         size = 1 + sum(sizes.get(id(v), 0) for v in node.inputs)
+        depth = 1 + max((depths.get(id(v), 0) for v in node.inputs), default=0)
+        large = size > INLINE_LIMIT or depth > INLINE_DEPTH
         costly = node.primitive.name in COSTLY and users.get(id(value), 0) > 1
-        if id(value) in wanted or _needs_loop(node) or costly or size > INLINE_LIMIT:
+        if id(value) in wanted or _needs_loop(node) or costly or large:
             roots.append(value)
-            size = 0
-        sizes[id(value)] = size
+            size = depth = 0
+        sizes[id(value)], depths[id(value)] = size, depth
     return roots
 
 
