@@ -321,6 +321,19 @@ def test_chains_of_ten_thousand_operations_compile() -> None:
     assert_close(Program(graph)([x])[0], evaluate(graph, [x])[0])
 
 
+def test_long_chains_compile_deep_in_the_stack_of_a_caller() -> None:
+    def function(x: Any) -> Any:
+        for step in range(159):
+            x = ops.add(x, float(step))
+        return x
+
+    def deep(levels: int) -> Any:
+        return deep(levels - 1) if levels else Program(traced(function, x))([x])[0]
+
+    x = np.zeros(9, np.float32)
+    assert_close(deep(200), evaluate(traced(function, x), [x])[0])
+
+
 def test_kernels_of_other_needs_have_scratch_memory_of_their_own() -> None:
     def function(x: Any, y: Any) -> list[Any]:
         product = ops.contract(x, x, sums=((1,), (1,)), batch=((), ()))
