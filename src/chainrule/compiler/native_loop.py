@@ -43,7 +43,7 @@ class NativeLoop:
     """
 
     def __init__(self) -> None:
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[Graph, Program] = {}
         self._state: list[StateBuffer] = []
         self._data: list[Array] = []
 
@@ -86,7 +86,7 @@ class NativeLoop:
 
     def program(self, graph: Graph) -> Program:
         """The program made of `graph`."""
-        if id(graph) not in self._programs:
+        if graph not in self._programs:
             donations = [(i, i) for i in range(len(self._state))]
-            self._programs[id(graph)] = programs.get(graph, donations)
-        return self._programs[id(graph)]
+            self._programs[graph] = programs.get(graph, donations)
+        return self._programs[graph]
