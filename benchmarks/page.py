@@ -17,7 +17,7 @@ and how, is in [Benchmarks](benchmarks.md).
 
 ```console
 $ make bench
-$ {command}
+$ .venv/bin/{command} --page docs/performance.md
 ```
 
 | machine | |

@@ -101,14 +101,17 @@ def _startup(report: Report) -> Iterator[Verdict]:
     name = "startup"
     yield Verdict(name, "1 s, cache warm", f"{warm:.2f} s", warm < WARM_SECONDS)
     yield Verdict(name, "3 s, cache cold", f"{cold:.2f} s", cold < COLD_SECONDS)
-    peers = {
-        peer: statistics.median(times)
-        for peer, result in report.startup.items()
-        for times in (result.cold, result.warm)
-        if peer != OURS and times and times is (result.cold or result.warm)
-    }
-    if peers:
-        first = min(peers, key=lambda peer: peers[peer])
-        came = f"{cold:.2f} s; {first}: {peers[first]:.2f} s"
-        wanted = "ahead of every peer, all caches cold"
-        yield Verdict(name, wanted, came, cold < peers[first])
+    others = {peer: each for peer, each in report.startup.items() if peer != OURS}
+    colds = {peer: each.cold or each.warm for peer, each in others.items()}
+    warms = {peer: each.warm for peer, each in others.items()}
+    yield from _ahead("all caches warm", warm, warms)
+    yield from _ahead("all caches cold", cold, colds)
+
+
+def _ahead(how: str, ours: float, peers: dict[str, list[float]]) -> Iterator[Verdict]:
+    known = {peer: statistics.median(times) for peer, times in peers.items() if times}
+    if known:
+        first = min(known, key=lambda peer: known[peer])
+        came = f"{ours:.2f} s; {first}: {known[first]:.2f} s"
+        wanted = f"ahead of every peer, {how}"
+        yield Verdict("startup", wanted, came, ours < known[first])

@@ -168,7 +168,8 @@ def test_verdicts_are_drawn_from_medians_and_ratios() -> None:
 
 def test_the_page_holds_the_command_and_every_figure() -> None:
     text = page.page_text(_report())
-    assert "$ python -m benchmarks mlp\n" in text
+    command = "$ .venv/bin/python -m benchmarks mlp --page docs/performance.md\n"
+    assert command in text
     row = "| **chainrule** | 2.0000 | 1 | 1066.7 | - | 0 | 0.5000 |"
     assert row in text
     assert "| keras | - | - | - | - | - | - |\n\nkeras: is not there." in text
@@ -194,6 +195,12 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             command.parse(arguments)
         assert arguments[-1] in capsys.readouterr().err
+
+
+def test_the_command_is_told_without_folders() -> None:
+    chosen = command.parse(["mlp", "--json", "some/file", "--repeats", "3"])
+    expected = "python -m benchmarks mlp --repeats 3"
+    assert command._command(chosen) == expected
 
 
 def test_torch_comes_with_both_its_ways() -> None:
