@@ -34,8 +34,8 @@ class Settings:
         data: `CHAINRULE_DATA`, a folder that holds data sets, searched first.
         cache: `CHAINRULE_CACHE`, the folder for downloads and compiled code.
         seed: `CHAINRULE_SEED`, the seed used when none is given.
-        threads: `CHAINRULE_THREADS`, how many threads a program runs on; none means
-            as many as the process has cores.
+        threads: `CHAINRULE_THREADS`, how many threads a program runs on at most; none
+            means as many as the process has cores.
         cache_limit: `CHAINRULE_CACHE_LIMIT`, bytes of compiled code kept on disk; 0
             keeps none.
         backend: `CHAINRULE_BACKEND`, what compiled functions run on: `native` code, or

@@ -33,7 +33,7 @@ from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity
 
-PARALLEL_WORK = 30_000  # operations from which on a kernel is shared by threads
+PARALLEL_WORK = 20_000  # operations from which on a kernel is shared by threads
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ LONG_SUM = 192
 TILE_COLUMNS = 64
 SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
 SHARED_OUTER = 8
+SHARED_ROWS = 32
 
 
 def is_plain(kernel: ContractKernel) -> bool:
@@ -70,7 +71,7 @@ class _Product:
         lanes = self.emitter.lanes
         if outer >= SHARED_OUTER:
             bounds = self._share(outer, 1, outer)
-        elif kernel.n.extent >= 2 * lanes:
+        elif kernel.n.extent >= 2 * lanes and not shares_rows(kernel):
             blocks = -(-kernel.n.extent // lanes)
             columns = self._share(blocks, lanes, kernel.n.extent)
         else:
@@ -219,6 +220,17 @@ class _Product:
             index = self.emitter.position_of(axis).value
             place = builder.add(place, builder.mul(index, integer(stride)))
         return self.emitter.address(operand.buffer, place)
+
+
+def shares_rows(kernel: ContractKernel) -> bool:
+    """Whether threads share the rows of a product rather than its columns.
+
+    Where the left operand and the result are larger than the right operand, which each
+    thread then reads whole. A thread's rows also lie together in memory: of columns
+    side by side, each core would fetch ahead what another core is writing.
+    """
+    rows, columns, depth = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)
+    return rows >= SHARED_ROWS and rows * (depth + columns) > depth * columns
 
 
 def block_function(kernel: ContractKernel) -> str:

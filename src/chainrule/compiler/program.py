@@ -34,7 +34,6 @@ from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Value
-from chainrule.settings import SETTINGS
 
 Array = np.ndarray[Any, Any]
 _KEPT_PROGRAMS = 16
@@ -82,7 +81,8 @@ class Program:
     Args:
         graph: what to compute.
         donations: pairs of an input and the output that is written over it.
-        threads: how many threads to use; `CHAINRULE_THREADS`, or one per core.
+        threads: how many threads to use; where None, at most `CHAINRULE_THREADS` or one
+            per core, by trial.
         guard: bytes left unused behind each intermediate value, for tests.
 
     Attributes:
@@ -105,9 +105,7 @@ class Program:
         shared = any(step.parallel for step in self.plan.steps)
         self.threads = (threads or default_threads()) if shared else 1
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
-        self._pace = Pace(
-            self.threads, threads is not None or SETTINGS.threads is not None
-        )
+        self._pace = Pace(self.threads, fixed=threads is not None)
         self._build_memory()
         self._build_tables()
         _alive.add(self)
