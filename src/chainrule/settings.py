@@ -57,7 +57,7 @@ class Settings:
         return cls(
             data=Path(data).expanduser() if data else None,
             cache=Path(cache).expanduser() if cache else _cache_home(),
-            seed=int(os.environ.get("CHAINRULE_SEED", "0")),
+            seed=_whole_number("CHAINRULE_SEED", 0, at_least=0),
             threads=_whole_number("CHAINRULE_THREADS", None, at_least=1),
             cache_limit=_whole_number("CHAINRULE_CACHE_LIMIT", 1 << 30, at_least=0),
             backend=os.environ.get("CHAINRULE_BACKEND") or "native",

@@ -39,7 +39,23 @@ def test_every_example_is_tested() -> None:
 
 @needs_mnist
 def test_the_printed_network_is_refused_once_with_all_three_corrections() -> None:
+    assert_refused(run("article.py"))
+
+
+def test_it_is_refused_as_well_where_mnist_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setenv("CHAINRULE_DATA", str(tmp_path))
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    # nobody listens there, so that nothing is fetched
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     done = run("article.py")
+    assert "stand in" in done.stdout
+    assert_refused(done)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1
     assert "Epoch" not in done.stdout
     told = done.stderr[done.stderr.index("chainrule.errors.DataError") :]
