@@ -85,6 +85,7 @@ class Optimizer(Configurable):
         self.clipvalue = clipvalue
         self.global_clipnorm = global_clipnorm
         self.state: Any = None
+        self._paths: list[str] = []
         for argument in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
             self._check_not_negative(argument)
         clips = [clipnorm, clipvalue, global_clipnorm]
@@ -99,6 +100,13 @@ class Optimizer(Configurable):
     def transformation(self) -> Transformation:
         """From gradients to what is added to the parameters."""
         raise NotImplementedError
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Learn which variables the parameters are; called before `init`.
+
+        Their paths decide about exclusions and about learning rates of their own.
+        """
+        self._paths = [variable.path for variable in variables]
 
     def init(self, params: Sequence[Tensor]) -> dict[str, Any]:
         """The state before the first update.
@@ -115,7 +123,11 @@ class Optimizer(Configurable):
         }
 
     def update(
-        self, grads: Sequence[Tensor], state: Any, params: Sequence[Tensor]
+        self,
+        grads: Sequence[Tensor],
+        state: Any,
+        params: Sequence[Tensor],
+        value: Tensor | None = None,
     ) -> tuple[list[Tensor], dict[str, Any]]:
         """The parameters and the state after one update.
 
@@ -123,6 +135,7 @@ class Optimizer(Configurable):
             grads: a gradient for each parameter.
             state: of `init`, or of the update before.
             params: the parameters.
+            value: the loss at `params`, for optimizers that search along a line.
         """
         step, rate = state["step"], state["learning_rate"]
         if callable(self._learning_rate):
@@ -131,6 +144,10 @@ class Optimizer(Configurable):
         updates, slots = self._chain().update(grads, state["slots"], params, moment)
         new = [p + u for p, u in zip(params, updates, strict=True)]
         return new, {"step": step + 1, "learning_rate": rate, "slots": slots}
+
+    def finalize(self, params: Sequence[Tensor], state: Any) -> list[Tensor]:
+        """The parameters that training ends with; `params` themselves by default."""
+        return list(params)
 
     def refresh(self, state: dict[str, Any]) -> dict[str, Any]:
         """`state` with the learning rate that is set now."""

@@ -199,6 +199,7 @@ class Fit:
             finally:
                 self.progress.end(note)
                 self.loop.begin((), ())
+            self.store.finish()
             self.callbacks.call("on_train_end", _last(history))
         return history
 

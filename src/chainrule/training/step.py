@@ -153,7 +153,7 @@ def make_train_step(parts: Parts) -> Step:
         differentiated = value_and_grad(forward, has_aux=True)
         (loss, (y_pred, frozen)), gradients = differentiated(state["trainable"])
         trainable, optimizer = parts.optimizer.update(
-            gradients, state["optimizer"], state["trainable"]
+            gradients, state["optimizer"], state["trainable"], loss
         )
         metrics = _measure(parts, state["metrics"], loss, y, y_pred)
         return {

@@ -17,6 +17,8 @@ class Store:
 
     def __init__(self, parts: Parts, optimizer_state: Any = None) -> None:
         self.parts = parts
+        if parts.optimizer is not None:
+            parts.optimizer.build(parts.trainable)
         if optimizer_state is None and parts.optimizer is not None:
             optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
         self.optimizer_state = optimizer_state
@@ -48,6 +50,19 @@ class Store:
         for variable, value in zip(self.parts.variables, values, strict=True):
             variable.assign(value)
         self.optimizer_state = self.parts.optimizer.state = state["optimizer"]
+        self._note()
+
+    def finish(self) -> None:
+        """Give the variables the values that the optimizer ends training with.
+
+        These are other values than those of the last step where it keeps an average,
+        or looks around on a line.
+        """
+        params = [variable.value for variable in self.parts.trainable]
+        final = self.parts.optimizer.finalize(params, self.optimizer_state)
+        for variable, old, new in zip(self.parts.trainable, params, final, strict=True):
+            if new is not old:
+                variable.assign(new)
         self._note()
 
     @property
