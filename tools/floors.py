@@ -56,6 +56,8 @@ FLOORS = (
             "configurable",
             "activations",
             "initializers",
+            "regularizers",
+            "constraints",
         ),
     ),
     Floor(
@@ -64,7 +66,6 @@ FLOORS = (
             "layers",
             "losses",
             "metrics",
-            "regularizers",
             "optimizers",
         ),
         independent=True,

@@ -48,6 +48,7 @@ __all__ += functional.__all__
 _MODULES = (
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "explain",
     "initializers",
@@ -58,6 +59,7 @@ _MODULES = (
     "models",
     "optimizers",
     "recipes",
+    "regularizers",
     "training",
 )
 _NAMES = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from chainrule import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -19,6 +20,7 @@ from chainrule import (
     metrics,
     models,
     optimizers,
+    regularizers,
 )
 from chainrule.layers import Input
 from chainrule.models import Model, Sequential
@@ -29,6 +31,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "layers",
@@ -36,4 +39,5 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "regularizers",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -28,6 +28,8 @@ class Variable:
         name: a readable name, unique within its layer, such as `kernel`.
         trainable: whether training changes it.
         dtype: the dtype; that of `value` when None.
+        regularizer: a function of the value, added to the loss in training.
+        constraint: a function from an updated value to the one that is kept.
 
     Example:
         >>> counter = Variable([0.0, 1.0], name="counter")
@@ -41,6 +43,8 @@ class Variable:
         name: str = "variable",
         trainable: bool = True,
         dtype: DTypeLike | None = None,
+        regularizer: Callable[[Any], Any] | None = None,
+        constraint: Callable[[Any], Any] | None = None,
     ) -> None:
         if dtype is None and isinstance(value, (list, float)):
             dtype = "float32"
@@ -51,6 +55,8 @@ class Variable:
         self.name = name
         self.path = name
         self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
 
     @property
     def spec(self) -> Spec:

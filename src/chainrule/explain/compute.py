@@ -13,7 +13,7 @@ from chainrule.explain.observe import Observer, Visit, activation_name
 from chainrule.explain.step_trace import Array, LayerTrace, Weight
 from chainrule.functional import random
 from chainrule.ir.trace import constant
-from chainrule.training.step import Parts, State, autocast
+from chainrule.training.step import Parts, State, autocast, constrain, measure_loss
 from chainrule.variable import current_values, substitute
 
 
@@ -57,9 +57,7 @@ class _Step:
             random.stream(self.key),
             self.observer.watching(self.layers),
         ):
-            y_pred = self.parts.call(self.x, training=True)
-            assert self.parts.loss is not None
-            loss = self.parts.loss(self.y, y_pred)
+            loss, y_pred = measure_loss(self.parts, self.x, self.y, training=True)
             return loss, (y_pred, current_values(self.parts.frozen))
 
     def compute(self) -> Computed:
@@ -73,13 +71,14 @@ class _Step:
         )
         (loss, (y_pred, new_frozen)), gradients = differentiated(trainable, zeros)
         visits = self.observer.visits
-        new, optimizer = self.parts.optimizer.update(
-            gradients[0], self.state["optimizer"], trainable
+        updated, optimizer = self.parts.optimizer.update(
+            gradients[0], self.state["optimizer"], trainable, loss
         )
+        new = constrain(self.parts, updated)
         after, _ = self.forward(new, frozen)
         state = {
             **self.state,
-            "trainable": list(new),
+            "trainable": new,
             "frozen": new_frozen,
             "optimizer": optimizer,
             "step": self.state["step"] + 1,

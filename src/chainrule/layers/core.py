@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from chainrule import activations, functional, initializers
+from chainrule import activations, constraints, functional, initializers, regularizers
 from chainrule.errors import ShapeError
 from chainrule.functional.promotion import Tensor
 from chainrule.ir.dtype import DTypeLike
@@ -87,6 +87,11 @@ class Dense(Layer):
         use_bias: whether to add a bias.
         kernel_initializer: of the kernel, of shape `(inputs, units)`.
         bias_initializer: of the bias, of shape `(units,)`.
+        kernel_regularizer: a penalty on the kernel, such as `l2`; see `regularizers`.
+        bias_regularizer: a penalty on the bias.
+        kernel_constraint: a limit of the kernel, such as `max_norm`; see
+            `constraints`.
+        bias_constraint: a limit of the bias.
         **options: see `LayerOptions`.
 
     Raises:
@@ -106,6 +111,10 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -114,15 +123,29 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: InputShape) -> None:
         """Make the kernel and the bias."""
         inputs = _width(self.name, input_shape)
         self.kernel = self.add_weight(
-            "kernel", (inputs, self.units), self.kernel_initializer
+            "kernel",
+            (inputs, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.bias = self.add_weight(
+                "bias",
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: inputs})
 
     def call(self, inputs: Tensor) -> Tensor:

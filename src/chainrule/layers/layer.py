@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from chainrule import functional, initializers
+from chainrule import constraints, functional, initializers, regularizers
 from chainrule.configurable import Configurable, snake_case
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.ir import tree
@@ -22,6 +22,8 @@ from chainrule.ir.dtype import DType, DTypeLike, as_dtype
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import eagerly, scope, trace
 from chainrule.ir.value import Value
+from chainrule.layers.collected import collected_losses as collected_losses
+from chainrule.layers.collected import collector
 from chainrule.layers.input_spec import InputSpec
 from chainrule.variable import Variable
 
@@ -75,12 +77,14 @@ class LayerOptions(TypedDict, total=False):
         dtype: of its weights and of the floating-point inputs it is given.
         trainable: whether training changes its weights.
         input_shape: the shape of one sample, for the first layer of a model.
+        activity_regularizer: a penalty on the output, per sample; see `regularizers`.
     """
 
     name: str | None
     dtype: DTypeLike | None
     trainable: bool
     input_shape: Sequence[int | None] | None
+    activity_regularizer: Any
 
 
 class Layer(Configurable):
@@ -96,6 +100,8 @@ class Layer(Configurable):
         dtype: of its weights; inputs of another floating-point dtype are cast to it.
         trainable: whether training changes its weights.
         input_shape: the shape of one sample, for the first layer of a model.
+        activity_regularizer: a function of the output, divided by the number of
+            samples and added to the loss.
 
     Example:
         >>> class Scale(Layer):
@@ -115,6 +121,7 @@ class Layer(Configurable):
         dtype: DTypeLike | None = "float32",
         trainable: bool = True,
         input_shape: Sequence[int | None] | None = None,
+        activity_regularizer: Any = None,
     ) -> None:
         self.name = _auto_name(type(self)) if name is None else _checked_name(name)
         self.dtype = _checked_dtype(self.name, dtype)
@@ -122,9 +129,11 @@ class Layer(Configurable):
         self.input_shape = (
             None if input_shape is None else check_shape(self.name, input_shape)
         )
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self.input_spec: InputSpec | None = None
         self._weights: list[Variable] = []
+        self._added_losses: list[Any] = []
 
     def build(self, input_shape: InputShape) -> None:
         """Make the weights for inputs of this shape, samples first."""
@@ -155,9 +164,13 @@ class Layer(Configurable):
                 self._build(input_shape_of(inputs))
             if self.input_spec is not None and isinstance(inputs, Value):
                 self.input_spec.check(self.name, inputs.spec)
-            if "training" in _argument_names(type(self).call):
-                return self.call(inputs, *args, training=mode)  # type: ignore[call-arg]
-            return self.call(inputs, *args)
+            if not around.path:
+                self._forget_losses()
+            more = {"training": mode} if _takes_training(type(self).call) else {}
+            outputs = self.call(inputs, *args, **more)
+            if self.activity_regularizer is not None:
+                self._penalize(outputs)
+            return outputs
 
     def build_for(self, input_shape: Sequence[int | None]) -> None:
         """Build, unless that has happened, as a call with this input would.
@@ -179,6 +192,8 @@ class Layer(Configurable):
         initializer: Any = "glorot_uniform",
         trainable: bool = True,
         dtype: DTypeLike | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> Variable:
         """A new variable of this layer.
 
@@ -188,15 +203,78 @@ class Layer(Configurable):
             initializer: a name, an `Initializer`, or a function of (shape, dtype).
             trainable: whether training changes it.
             dtype: its dtype, that of the layer when None.
+            regularizer: a name, a `Regularizer`, or a function of the value, added to
+                the loss while the variable is trained.
+            constraint: a name, a `Constraint`, or a function from an updated value to
+                the one that is kept.
         """
         kind = self.dtype if dtype is None else as_dtype(dtype)
         make = _source.get() or initializers.get(initializer)
         with eagerly():
             value = make(tuple(shape), dtype=kind)
-        variable = Variable(value, name, trainable, kind)
+        variable = Variable(
+            value,
+            name,
+            trainable,
+            kind,
+            regularizers.get(regularizer),
+            constraints.get(constraint),
+        )
         variable.path = _join(_around.get().path or self.name, name)
         self._weights.append(variable)
         return variable
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar to what training makes small; for use inside of `call`.
+
+        Raises:
+            ShapeError: when it is no scalar.
+
+        Example:
+            >>> class Quiet(Layer):
+            ...     def call(self, inputs):
+            ...         self.add_loss(functional.mean(functional.abs(inputs)))
+            ...         return inputs
+            >>> layer = Quiet()
+            >>> output = layer([[1.0, -3.0]])
+            >>> [loss.item() for loss in layer.losses]
+            [2.0]
+        """
+        value = functional.asarray(loss)
+        if value.ndim != 0:
+            raise ShapeError(
+                "an added loss is a scalar",
+                where=self.name,
+                got=value.spec,
+                fix="self.add_loss(chainrule.mean(loss))",
+            )
+        collected = collector()
+        if collected is not None:
+            collected.append(value)
+        elif value.data is not None:
+            self._added_losses.append(value)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What this layer adds to a loss: the losses of its last call, those of the
+        layers it holds, and the regularizers of its trainable weights.
+
+        A compiled call leaves nothing behind; there, use `collected_losses`.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> layer = Dense(1, kernel_initializer="ones", kernel_regularizer="l2")
+            >>> output = layer([[2.0, 3.0]])
+            >>> [round(loss.item(), 4) for loss in layer.losses]
+            [0.02]
+        """
+        added = [loss for layer in self._walk() for loss in layer._added_losses]
+        penalties = [
+            variable.regularizer(variable.value)
+            for variable in self.trainable_weights
+            if variable.regularizer is not None
+        ]
+        return added + penalties
 
     @property
     def weights(self) -> list[Variable]:
@@ -287,6 +365,27 @@ class Layer(Configurable):
             self.build(input_shape)
         self.built = True
 
+    def _penalize(self, outputs: Any) -> None:
+        """Add the activity regularizer of every output, per sample."""
+        for output in tree.flatten(outputs)[0]:
+            penalty = self.activity_regularizer(output)
+            self.add_loss(penalty / max(1, output.spec.shape[0]))
+
+    def _forget_losses(self) -> None:
+        """An outermost call begins: the losses of the last one are gone."""
+        for layer in self._walk():
+            layer._added_losses.clear()
+
+    def _walk(self) -> Iterator[Layer]:
+        """This layer and those that it holds, each once."""
+        yield from {id(layer): layer for layer in self._layers_within()}.values()
+
+    def _layers_within(self) -> Iterator[Layer]:
+        yield self
+        for part in held(list(vars(self).values())):
+            if isinstance(part, Layer):
+                yield from part._layers_within()
+
     @contextmanager
     def _inside(self, surroundings: _Surroundings) -> Iterator[None]:
         token = _around.set(surroundings)
@@ -320,8 +419,8 @@ def held(container: Any) -> Iterator[Any]:
 
 
 @cache
-def _argument_names(function: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters)
+def _takes_training(call: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(call).parameters
 
 
 def _join(path: str, name: str) -> str:

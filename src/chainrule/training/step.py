@@ -20,7 +20,8 @@ from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.ir.dtype import DEFAULT_FLOAT, DType, float64
 from chainrule.ir.trace import constant
-from chainrule.ops import cast
+from chainrule.layers.layer import collected_losses
+from chainrule.ops import add, cast
 from chainrule.variable import Variable, current_values, substitute
 
 State = dict[str, Any]
@@ -36,6 +37,7 @@ class Parts:
         trainable: the variables that the optimizer updates.
         frozen: the other variables; `call` may assign to them.
         loss: `loss(y_true, y_pred)`, a scalar; None for a network that only predicts.
+            What layers and regularizers add to it is added by the step.
         metrics: metrics by their names in the logs.
         optimizer: None for a network that does not train.
     """
@@ -118,6 +120,33 @@ def len_of(data: Any) -> int:
     return rows
 
 
+def measure_loss(parts: Parts, x: Any, y: Any, training: bool) -> tuple[Any, Any]:
+    """What training makes small, and the predictions that it was measured on.
+
+    The loss of the predictions, the losses that layers added while they were called,
+    and the regularizers of the trainable variables, summed up.
+    """
+    assert parts.loss is not None
+    with collected_losses() as losses:
+        y_pred = parts.call(x, training=training)
+    loss = parts.loss(y, y_pred)
+    for variable in parts.trainable:
+        if variable.regularizer is not None:
+            losses.append(variable.regularizer(variable.value))
+    for extra in losses:
+        loss = add(loss, cast(extra, dtype=loss.spec.dtype))
+    return loss, y_pred
+
+
+def constrain(parts: Parts, trainable: Sequence[Any]) -> list[Any]:
+    """Updated values of the trainable variables, each within its constraint."""
+    pairs = zip(parts.trainable, trainable, strict=True)
+    return [
+        value if variable.constraint is None else variable.constraint(value)
+        for variable, value in pairs
+    ]
+
+
 def make_train_step(parts: Parts) -> Step:
     """A step that trains: `step(state, {"x": ..., "y": ...}) -> (state, None)`.
 
@@ -137,8 +166,7 @@ def make_train_step(parts: Parts) -> Step:
         >>> state["trainable"][0].tolist(), read_metrics(parts, state["metrics"])
         ([3.5], {'loss': 9.0})
     """
-    dtype, loss_of = parts.dtype, parts.loss
-    assert loss_of is not None
+    dtype = parts.dtype
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
         x, y = autocast(batch["x"], dtype), autocast(batch["y"], dtype)
@@ -147,8 +175,8 @@ def make_train_step(parts: Parts) -> Step:
         def forward(trainable: Any) -> Any:
             values = [*trainable, *state["frozen"]]
             with substitute(parts.variables, values), random.stream(key):
-                y_pred = parts.call(x, training=True)
-                return loss_of(y, y_pred), (y_pred, current_values(parts.frozen))
+                loss, y_pred = measure_loss(parts, x, y, training=True)
+                return loss, (y_pred, current_values(parts.frozen))
 
         differentiated = value_and_grad(forward, has_aux=True)
         (loss, (y_pred, frozen)), gradients = differentiated(state["trainable"])
@@ -157,7 +185,7 @@ def make_train_step(parts: Parts) -> Step:
         )
         metrics = _measure(parts, state["metrics"], loss, y, y_pred)
         return {
-            "trainable": list(trainable),
+            "trainable": constrain(parts, trainable),
             "frozen": frozen,
             "optimizer": optimizer,
             "metrics": metrics,
@@ -170,14 +198,12 @@ def make_train_step(parts: Parts) -> Step:
 
 def make_test_step(parts: Parts) -> Step:
     """A step that measures: `step(state, {"x": ..., "y": ...}) -> (state, None)`."""
-    dtype, loss_of = parts.dtype, parts.loss
-    assert loss_of is not None
+    dtype = parts.dtype
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
         x, y = autocast(batch["x"], dtype), autocast(batch["y"], dtype)
         with substitute(parts.variables, state["variables"]):
-            y_pred = parts.call(x, training=False)
-        loss = loss_of(y, y_pred)
+            loss, y_pred = measure_loss(parts, x, y, training=False)
         metrics = _measure(parts, state["metrics"], loss, y, y_pred)
         return {"variables": state["variables"], "metrics": metrics}, None
 
