@@ -38,6 +38,9 @@ class StateBuffer:
 class NativeLoop:
     """Runs the graph of a step many times in one native call.
 
+    Subnormal numbers count as 0: the averages of an optimizer for a unit that is dead
+    become subnormal, and some processors take a hundred times as long for those.
+
     The graph's inputs are the state, the data, the numbers of the rows of a batch, and
     what the step captured; its outputs the new state and what the step returns.
     """
@@ -77,7 +80,7 @@ class NativeLoop:
             places.append((value, address_of(result)))
             moving.append((value, value.spec.nbytes))
             results.append(result)
-        program.launch(places, steps, moving)
+        program.launch(places, steps, moving, flush=True)
         return results
 
     def state(self) -> list[Array]:

@@ -172,6 +172,7 @@ class Program:
         places: Sequence[tuple[Value, int]],
         steps: int = 1,
         moving: Sequence[tuple[Value, int]] = (),
+        flush: bool = False,
     ) -> None:
         """Run `steps` steps with inputs and outputs at these addresses.
 
@@ -179,6 +180,7 @@ class Program:
             places: for each input and output its address.
             steps: how often the program runs.
             moving: values whose address moves by so many bytes after each step.
+            flush: whether subnormal numbers count as 0.
 
         Raises:
             OutOfBoundsError: an index pointed outside its axis.
@@ -193,20 +195,22 @@ class Program:
             ]
             while steps:
                 count, threads = self._pace.next(steps)
-                table = self._run(table, patches, count, threads)
+                table = self._run(table, patches, (count, threads, flush))
                 steps -= count
             self._check_status()
 
     def _run(
-        self, table: Array, patches: list[list[int]], steps: int, threads: int
+        self, table: Array, patches: list[list[int]], manner: tuple[int, int, bool]
     ) -> Array:
         """Take steps on so many threads; the table of addresses after them."""
         entry, _ = runner()
+        steps, threads, flush = manner
         tables = np.tile(table, (threads, 1))
         patched = np.array(patches or [[0, 0]], np.int64)
         words = [steps, len(self.plan.steps), address_of(self.records)]
         words += [address_of(tables), 8 * len(table), address_of(patched)]
-        context = np.array([*words, len(patches), address_of(self._barrier)], np.int64)
+        words += [len(patches), address_of(self._barrier), int(flush)]
+        context = np.array(words, np.int64)
         begun = time.perf_counter()
         pool().run(entry, address_of(context), threads)
         self._pace.learn(steps, threads, time.perf_counter() - begun)
@@ -271,7 +275,7 @@ class Program:
     def _context(self, steps: int, record: Array, table: Array) -> Array:
         """A context that runs one kernel on one thread."""
         words = [steps, 1, address_of(record), address_of(table), 8 * len(table)]
-        return np.array([*words, 0, 0, address_of(self._barrier)], np.int64)
+        return np.array([*words, 0, 0, address_of(self._barrier), 0], np.int64)
 
     def show(self) -> str:
         """The kernels in order, as text."""

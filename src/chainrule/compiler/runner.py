@@ -17,12 +17,11 @@ from chainrule.compiler.engine import (
     set_attributes,
 )
 from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
-from chainrule.compiler.threads import emit_barrier, pool
+from chainrule.compiler.threads import emit_barrier, emit_flush, pool
 
 # words of the context, in order
-STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT, BARRIER_AT = range(
-    8
-)
+STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT = range(7)
+BARRIER_AT, FLUSHES = 7, 8
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4
 # words of a patch: byte offset of an argument, what is added to it after each step
@@ -93,6 +92,9 @@ class _Writer:
         tables = self.pointer(context, TABLES)
         self.table = builder.gep(tables, [own], source_etype=BYTE)
         self.many = builder.icmp_signed(">", self.threads, integer(1))
+        flushes = builder.icmp_signed("!=", self.word(context, FLUSHES), integer(0))
+        with builder.if_then(flushes):
+            emit_flush(self.module, builder)
         self.loop(self.word(context, STEPS), self._step)
         builder.ret_void()
 

@@ -152,10 +152,17 @@ define internal void @prepare_waiting() nounwind {{
 """
 
 # Rounding to nearest, subnormal numbers kept: a caller whose mode some library has
-# changed computes its share as the workers do theirs.
+# changed computes its share as the workers do theirs. What is called may go over to
+# subnormal numbers read and written as 0; that ends with the share.
 _SHARE_X86 = """
 declare void @llvm.x86.sse.stmxcsr(ptr)
 declare void @llvm.x86.sse.ldmxcsr(ptr)
+define void @chainrule_flush_to_zero() nounwind {{
+  %mode = alloca i32
+  store i32 40896, ptr %mode
+  call void @llvm.x86.sse.ldmxcsr(ptr %mode)
+  ret void
+}}
 define internal void @share(ptr %entry, ptr %context, i64 %id, i64 %count) nounwind {{
   %saved = alloca i32
   %plain = alloca i32
@@ -169,6 +176,10 @@ define internal void @share(ptr %entry, ptr %context, i64 %id, i64 %count) nounw
 """
 
 _SHARE_ARM = """
+define void @chainrule_flush_to_zero() nounwind {{
+  call void asm sideeffect "msr fpcr, $0", "r"(i64 16777216)
+  ret void
+}}
 define internal void @share(ptr %entry, ptr %context, i64 %id, i64 %count) nounwind {{
   %saved = call i64 asm sideeffect "mrs $0, fpcr", "=r"()
   call void asm sideeffect "msr fpcr, $0", "r"(i64 0)
@@ -179,6 +190,9 @@ define internal void @share(ptr %entry, ptr %context, i64 %id, i64 %count) nounw
 """
 
 _SHARE_PLAIN = """
+define void @chainrule_flush_to_zero() nounwind {{
+  ret void
+}}
 define internal void @share(ptr %entry, ptr %context, i64 %id, i64 %count) nounwind {{
   call void %entry(ptr %context, i64 %id, i64 %count)
   ret void

@@ -26,7 +26,7 @@ from typing import Any
 
 from chainrule.compiler import engine
 from chainrule.compiler.cache import object_key, objects
-from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
+from chainrule.compiler.llvm_types import IRBuilder, IRType, IRValue, ir
 from chainrule.compiler.thread_runtime import (
     BARRIER_BYTES,
     MAXIMUM_THREADS,
@@ -36,9 +36,17 @@ from chainrule.compiler.thread_runtime import (
 from chainrule.errors import ArgumentError
 from chainrule.settings import SETTINGS
 
-__all__ = ["BARRIER_BYTES", "Pool", "default_threads", "emit_barrier", "pool"]
+__all__ = [
+    "BARRIER_BYTES",
+    "Pool",
+    "default_threads",
+    "emit_barrier",
+    "emit_flush",
+    "pool",
+]
 
 BARRIER = "chainrule_barrier"  # what kernels call it
+FLUSH = "chainrule_flush"
 SPIN_SECONDS = 50e-6
 # With more threads than cores, looking on keeps the awaited thread from its core.
 CROWDED_TURNS = 16
@@ -66,6 +74,7 @@ class _Runtime:
         self.reset = self._function("reset", None)
         self._turn = self._function("turns", None, number)
         self.barrier_address = self.object.address("chainrule_meet")
+        self.flush_address = self.object.address("chainrule_flush_to_zero")
         self.reset()
         self.spin_turns = self._calibrate()
 
@@ -149,6 +158,11 @@ class Pool:
         """Where `void barrier(void* barrier, int64 thread_count)` lies."""
         return self._runtime.barrier_address
 
+    @property
+    def flush_address(self) -> int:
+        """Where `void flush()` lies; see `emit_flush`."""
+        return self._runtime.flush_address
+
     def _grow(self, threads: int) -> int:
         """Have workers for so many threads, and return for how many there are."""
         with self._growing:
@@ -202,6 +216,7 @@ def pool() -> Pool:
         if not _DEFAULT:
             made = Pool()
             engine.provide(BARRIER, made.barrier_address)
+            engine.provide(FLUSH, made.flush_address)
             _DEFAULT.append(made)
         return _DEFAULT[0]
 
@@ -221,12 +236,27 @@ def emit_barrier(
             launch. One barrier serves any number of waits and of launches.
         thread_count: the entry's own argument, `i64`.
     """
-    function = module.globals.get(BARRIER)
-    if function is None:
-        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(), ir.IntType(64)])
-        function = ir.Function(module, kind, BARRIER)
-        function.attributes.add("nounwind")
+    function = _declared(module, BARRIER, [ir.PointerType(), ir.IntType(64)])
     builder.call(function, [builder.bitcast(barrier, ir.PointerType()), thread_count])
+
+
+def emit_flush(module: IRValue, builder: IRBuilder) -> None:
+    """Emit the change to a mode in which subnormal numbers are read and written as 0.
+
+    Some processors take a hundred times as long where one occurs. The mode is that of
+    the calling thread, until its share of the launch ends.
+    """
+    builder.call(_declared(module, FLUSH, []), [])
+
+
+def _declared(module: IRValue, name: str, arguments: list[IRType]) -> IRValue:
+    """A function of the pool, declared once in `module`."""
+    function = module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), arguments)
+        function = ir.Function(module, kind, name)
+        function.attributes.add("nounwind")
+    return function
 
 
 def default_threads() -> int:
