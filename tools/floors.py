@@ -58,6 +58,8 @@ FLOORS = (
             "initializers",
             "regularizers",
             "constraints",
+            # Reads files into arrays; layers take tables.
+            "data",
         ),
     ),
     Floor(

@@ -49,6 +49,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "constraints",
+    "data",
     "datasets",
     "explain",
     "initializers",

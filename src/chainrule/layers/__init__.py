@@ -9,7 +9,9 @@ from chainrule.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
 from chainrule.layers.core import Activation, Dense, Input, InputLayer
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import Layer
+from chainrule.layers.host import HostLayer
 from chainrule.layers.preprocessing import Rescaling
+from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures
 from chainrule.layers.regularization import Dropout
 from chainrule.layers.shaping import Flatten, Reshape
 
@@ -19,6 +21,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "HostLayer",
     "Input",
     "InputLayer",
     "InputSpec",
@@ -28,6 +31,8 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Softmax",
+    "TableEncoder",
+    "TableFeatures",
     "deserialize",
     "serialize",
 ]
@@ -45,6 +50,8 @@ for _each in (
     Rescaling,
     Reshape,
     Softmax,
+    TableEncoder,
+    TableFeatures,
 ):
     REGISTRY.add(_each)
 

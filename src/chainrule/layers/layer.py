@@ -114,6 +114,9 @@ class Layer(Configurable):
         ([[1.0, 2.0]], 2)
     """
 
+    # Whether it computes on NumPy arrays before the compiled program; see `HostLayer`.
+    host = False
+
     def __init__(
         self,
         *,

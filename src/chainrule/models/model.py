@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.layers import Layer
+from chainrule.layers.host import entered
 from chainrule.models import prepare
 from chainrule.models.ends import Ends, sample_shape
 from chainrule.models.objective import Objective
@@ -404,8 +405,12 @@ class Model(Layer):
         """
         return save_model(self, path, overwrite, include_optimizer)
 
+    def enter(self, inputs: Any) -> Any:
+        """What the host layers at its front make of raw data: by default it has none."""
+        return inputs
+
     def _sample_shape(self) -> SampleShape | None:
-        """The shape of a sample, declared or seen."""
+        """The shape of a sample, declared or seen; behind the host layers."""
         return self._seen_shape
 
     def _build_for_samples(self, shape: tuple[int, ...]) -> None:
@@ -449,6 +454,7 @@ class Model(Layer):
             build,
             self._describe,
             objective,
+            enter=self.enter,
             trainable=lambda: bool(self.trainable_weights),
         )
 
@@ -464,7 +470,8 @@ class Model(Layer):
         return examples, batch_size
 
     def _forward(self, x: Any, training: bool) -> Any:
-        return self(x, training=training)
+        with entered():
+            return self(x, training=training)
 
     def _train_runtime(self, objective: Objective, data: prepare.Examples) -> Runtime:
         """The steps for training and measuring on data like this."""

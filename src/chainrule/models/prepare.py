@@ -60,6 +60,7 @@ class Model:
         describe: the network, for the checks; built if it can be.
         objective: loss and metrics; None for predicting.
         trainable: tells whether training would change any weight.
+        enter: what its host layers make of raw inputs.
     """
 
     input_shape: Callable[[], SampleShape | None]
@@ -67,6 +68,7 @@ class Model:
     describe: Callable[[], Network]
     objective: Objective | None
     trainable: Callable[[], bool] = lambda: True
+    enter: Callable[[Any], Any] = lambda x: x
 
 
 class Preparation:
@@ -116,7 +118,7 @@ class Preparation:
         """Inputs and targets as arrays that fit together, or None where they do not."""
         names = f"x{suffix}", f"y{suffix}"
         with_y = self.model.objective is not None
-        x_array = self._array(x, names[0])
+        x_array = self._array(None if x is None else self.model.enter(x), names[0])
         y_array = self._array(y, names[1]) if with_y else None
         if x_array is not None and y_array is not None and len(x_array) != len(y_array):
             self.mistakes.append(_different_rows(x_array, y_array, *names))

@@ -9,6 +9,7 @@ from chainrule import layers
 from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
 from chainrule.layers import Layer
+from chainrule.layers.host import entered, inside_entry
 from chainrule.models.ends import sample_shape
 from chainrule.models.model import Model, Shape
 from chainrule.training.checks import SampleShape
@@ -89,18 +90,66 @@ class Sequential(Model):
         return layer
 
     def build(self, input_shape: Shape) -> None:
-        """Make the weights of all layers."""
+        """Make the weights of all layers; the shape is that behind the host layers."""
         shape: Any = (None, *input_shape[1:])
         self._seen_shape = sample_shape(shape)
-        for layer in self._layers:
+        for layer in self._compiled_layers():
             shape = layer.compute_output_shape(shape)
         self._output_shape = shape
 
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
+        """The output; raw data goes through the host layers first."""
+        inputs = inputs if inside_entry(inputs) else self.enter(inputs)
+        with entered():
+            return super().__call__(inputs, *args, training=training)
+
     def call(self, inputs: Any) -> Any:
-        """The layers, one after the other."""
-        for layer in self._layers:
+        """The layers behind the host layers, one after the other."""
+        for layer in self._compiled_layers():
             inputs = layer(inputs)
         return inputs
+
+    def enter(self, inputs: Any) -> Any:
+        """What the leading host layers make of raw data; see `HostLayer`.
+
+        Example:
+            >>> from chainrule.layers import Dense, TableEncoder
+            >>> encoder = TableEncoder()
+            >>> encoder.adapt({"size": [1.0, 3.0]})
+            >>> Sequential([encoder, Dense(1)]).enter({"size": [3.0]}).tolist()
+            [[1.0]]
+        """
+        for layer in self._host_layers():
+            inputs = layer.enter(inputs) if isinstance(layer, Model) else layer(inputs)
+        return inputs
+
+    def _host_layers(self) -> list[Layer]:
+        """The leading layers that compute before the compiled program."""
+        found = []
+        for layer in self._layers:
+            nested = isinstance(layer, Sequential) and bool(layer._host_layers())
+            if layer.host or nested:
+                found.append(layer)
+            if not layer.host:
+                break
+        return found
+
+    def _compiled_layers(self) -> list[Layer]:
+        """The layers behind them.
+
+        Raises:
+            ArgumentError: when another host layer stands among them.
+        """
+        rest = [layer for layer in self._layers if not layer.host]
+        late = [layer for layer in self._layers[-len(rest) :] if layer.host and rest]
+        if late:
+            raise ArgumentError(
+                "this layer computes before the compiled program, so it comes first",
+                where=late[0].name,
+                got=f"place {self._layers.index(late[0]) + 1} of {len(self._layers)}",
+                fix=f"Sequential([{type(late[0]).__name__}(...), ...])",
+            )
+        return rest
 
     def get_config(self) -> dict[str, Any]:
         """Name and layers, fit for JSON."""
@@ -144,7 +193,13 @@ class Sequential(Model):
         if not self._layers:
             return None
         first = self._layers[0]
-        return first._sample_shape() if isinstance(first, Model) else first.input_shape
+        if not first.host:
+            inside = isinstance(first, Model)
+            return first._sample_shape() if inside else first.input_shape
+        shape: Any = None if first.input_shape is None else (None, *first.input_shape)
+        for layer in self._host_layers():
+            shape = layer.compute_output_shape(shape)
+        return sample_shape(shape)
 
     def _sample_shape(self) -> SampleShape | None:
         return self._seen_shape or self._declared_shape()
