@@ -68,6 +68,7 @@ CASES = [
     case(layers.Rescaling, 1 / 255, offset=-0.5),
     case(layers.Reshape, (3, -1), sample=(2, 6)),
     case(layers.Softmax, axis=1, sample=(3, 4)),
+    case(layers.TableFeatures, 2, 1, [50, 3], [[-0.3, 0.4, 2.1]], sample=(5,)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -89,7 +90,8 @@ def test_every_layer_has_a_case() -> None:
         for entry in vars(layers).values()
         if isinstance(entry, type) and issubclass(entry, Layer)
     }
-    assert {type(case.make()) for case in CASES} == classes - {Layer}
+    compiled = {kind for kind in classes if not kind.host}
+    assert {type(case.make()) for case in CASES} == compiled - {Layer}
 
 
 @every_case

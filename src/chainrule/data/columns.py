@@ -60,7 +60,7 @@ DATE_FORMATS = (
 )
 TIME_FORMATS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 ISO = "iso"
-_DECORATION = re.compile(r"[\s$€£¥%']|,(?=\d{3}(?:\D|$))")  # noqa: RUF001
+_DECORATION = re.compile(r"[\s$€£¥%']|,(?=\d{3}(?:\D|$))")
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
 
@@ -116,7 +116,7 @@ def text_of(value: Any, missing: frozenset[str] = frozenset(MISSING)) -> str | N
 
 
 def number_of(value: Any) -> float:
-    """One cell as a number, NaN where it is none; money and per cent signs are left out.
+    """One cell as a number, NaN where it is none; signs of money do not matter.
 
     Example:
         >>> number_of("1,234.5"), number_of("12 %"), number_of("many")
@@ -301,7 +301,9 @@ def as_column(values: Any) -> Array:
     if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
         return _from_series(values)
     if isinstance(values, np.ndarray):
-        array = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+        array = (
+            values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+        )
     else:
         listed = list(values)
         plain = all(type(value) in (int, float, bool) for value in listed)

@@ -43,9 +43,7 @@ class Dialect:
     encoding: str
 
 
-def sniff(
-    path: Path, header: bool | None = None, known: Sequence[str] = ()
-) -> Dialect:
+def sniff(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Dialect:
     """Find out how a CSV file is written, from its beginning.
 
     Args:
@@ -104,7 +102,7 @@ def find_encoding(raw: bytes, where: str) -> str:
             expected="a CSV file, or a Parquet file whose name ends in .parquet",
         )
     try:  # a character may be cut in two at the end
-        codecs.getincrementaldecoder("utf-8")().decode(raw)
+        codecs.getincrementaldecoder("utf-8")().decode(raw, len(raw) < SAMPLE)
     except UnicodeDecodeError:
         return "latin-1"
     return "utf-8"

@@ -16,7 +16,6 @@ from chainrule.data.columns import (
     as_columns,
     find_date_form,
     number_of,
-    objects,
     to_numbers,
     to_text,
     to_times,
@@ -233,10 +232,18 @@ def _arrow_columns(read: Any, dialect: Dialect) -> Columns:
     for name, column in zip(dialect.names, read.columns, strict=True):
         column = compute.utf8_trim_whitespace(column)
         if dialect.decimal == ",":
-            pattern = r"^([-+]?\d+(?:\.\d{3})*),(\d+)$"
-            column = compute.replace_substring_regex(column, pattern, r"\1.\2")
+            column = _decimal_points(column)
         found[name] = arrow_numbers(column)
     return found
+
+
+def _decimal_points(column: Any) -> Any:
+    """Numbers such as 1.234,5 as 1234.5; other text as it is."""
+    compute = pyarrow_modules().compute
+    grouped = compute.match_substring_regex(column, r"^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$")
+    plain = compute.replace_substring(column, ".", "")
+    column = compute.if_else(grouped, plain, column)
+    return compute.replace_substring_regex(column, r"^([-+]?\d+),(\d+)$", r"\1.\2")
 
 
 def arrow_numbers(column: Any) -> Any:
@@ -305,4 +312,4 @@ def _typed_text(
                 )
             return to_numbers(texts)
     form = find_date_form(distinct)
-    return texts if form is None else to_times(objects(texts), form)
+    return texts if form is None else to_times(texts, form)

@@ -195,7 +195,6 @@ def learn_column(name: str, kind: str, values: Array) -> Column:
     return DateColumn.learn(name, values, form)
 
 
-
 class TableFeatures(Layer):
     """What a `TableEncoder` gives, spread out for a network; compiled.
 
@@ -217,7 +216,7 @@ class TableFeatures(Layer):
     Example:
         >>> features = TableFeatures(1, cardinalities=[4], edges=[[0.0, 1.0, 3.0]])
         >>> features([[2.0, 3.0]]).tolist()
-        [[2.0, 1.0, 0.5, 0.0, 1.0]]
+        [[2.0, 1.0, 0.5, 0.0, 0.0, 1.0]]
     """
 
     def __init__(
@@ -267,7 +266,8 @@ class TableFeatures(Layer):
 
     def _categories(self, inputs: Tensor) -> Iterator[Tensor]:
         first = self.numbers + self.flags
-        small, codes = [], []
+        small: list[int] = []
+        codes: list[int] = []
         for place, count in enumerate(self.cardinalities):
             if count <= self.most_indicators:
                 known = range(FIRST_CODE - 1, count)

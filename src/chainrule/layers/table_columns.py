@@ -1,4 +1,4 @@
-"""How the columns of a table become numbers: learnt from data, described in a config."""
+"""How columns of tables become numbers: learnt from data, described in a config."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def normal_scores(values: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
         >>> points
         (0.0, 1.0, 100.0)
         >>> [round(score, 2) for score in scores]
-        [-0.81, 0.38, 1.62]
+        [-0.92, 0.38, 1.47]
     """
     distinct, counts = np.unique(values, return_counts=True)
     middles = (np.cumsum(counts) - counts / 2) / len(values)
@@ -207,8 +207,8 @@ def time_parts(times: Array) -> Iterator[tuple[str, Array]]:
 
     Example:
         >>> parts = dict(time_parts(np.array(["2024-03-15T12:00"], "datetime64[s]")))
-        >>> parts["day"].tolist(), round(parts["weekday_cos"][0], 2)
-        ([15.0], -0.9)
+        >>> parts["day"].tolist(), parts["hour_cos"].tolist()
+        ([15.0], [-1.0])
     """
     absent = np.isnat(times)
     seconds = times.astype("datetime64[s]").astype(np.int64).astype(np.float64)

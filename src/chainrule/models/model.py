@@ -406,7 +406,7 @@ class Model(Layer):
         return save_model(self, path, overwrite, include_optimizer)
 
     def enter(self, inputs: Any) -> Any:
-        """What the host layers at its front make of raw data: by default it has none."""
+        """What the host layers at its front make of raw data; without any, the same."""
         return inputs
 
     def _sample_shape(self) -> SampleShape | None:

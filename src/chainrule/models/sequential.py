@@ -193,9 +193,10 @@ class Sequential(Model):
         if not self._layers:
             return None
         first = self._layers[0]
+        if isinstance(first, Model):
+            return first._sample_shape()
         if not first.host:
-            inside = isinstance(first, Model)
-            return first._sample_shape() if inside else first.input_shape
+            return first.input_shape
         shape: Any = None if first.input_shape is None else (None, *first.input_shape)
         for layer in self._host_layers():
             shape = layer.compute_output_shape(shape)
