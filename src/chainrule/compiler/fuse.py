@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.index import Axis, of
 from chainrule.compiler.lower import READS_STORED, Indices, Lowering, Store
+from chainrule.ir.dtype import bool_
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
@@ -122,17 +123,34 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
     roots: list[Value] = []
     sizes: dict[int, int] = {}
     depths: dict[int, int] = {}
+    drawn: set[int] = set()
     for node in graph.nodes:
         value = node.outputs[0]
         size = 1 + sum(sizes.get(id(v), 0) for v in node.inputs)
         depth = 1 + max((depths.get(id(v), 0) for v in node.inputs), default=0)
         large = size > INLINE_LIMIT or depth > INLINE_DEPTH
-        costly = node.primitive.name in COSTLY and users.get(id(value), 0) > 1
+        if _is_drawn(node, drawn):
+            drawn.add(id(value))
+        costly = users.get(id(value), 0) > 1 and (
+            node.primitive.name in COSTLY or _is_mask(value, drawn)
+        )
         if id(value) in wanted or _needs_loop(node) or costly or large:
             roots.append(value)
+            drawn.discard(id(value))
             size = depth = 0
         sizes[id(value)], depths[id(value)] = size, depth
     return roots
+
+
+def _is_drawn(node: Node, drawn: Container[int]) -> bool:
+    """Whether computing this means to draw random bits."""
+    name = node.primitive.name
+    return name == "random_bits" or any(id(value) in drawn for value in node.inputs)
+
+
+def _is_mask(value: Value, drawn: Container[int]) -> bool:
+    """Whether this was drawn with many operations and is stored in few bytes."""
+    return id(value) in drawn and value.spec.dtype is bool_
 
 
 def _needs_loop(node: Node) -> bool:
