@@ -107,6 +107,11 @@ class Configurable:
     Subclasses store every argument of `__init__` under the argument's name.
     """
 
+    @classmethod
+    def default_name(cls) -> str:
+        """The name of one that is given none."""
+        return snake_case(cls.__name__)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object, fit for JSON."""
         return {
@@ -140,11 +145,35 @@ class Configurable:
             value = self._argument(name)
             if parameter.default is parameter.empty:
                 shown.append(_show(value))
-            elif name == "name" and value == snake_case(type(self).__name__):
-                continue  # the name it has by default
+            elif name == "name" and value == self.default_name():
+                continue
             elif not _same(value, parameter.default):
                 shown.append(f"{name}={_show(value)}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class FunctionArguments(Configurable):
+    """An object made of a function, that takes further arguments of the function.
+
+    Attributes:
+        arguments: these arguments by name, `**arguments` of its `__init__`.
+    """
+
+    arguments: dict[str, Any]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal object, those of the function among them."""
+        given = {name: serialize(value) for name, value in self.arguments.items()}
+        return {**super().get_config(), **given}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The object that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        shown = (f", {name}={_show(value)}" for name, value in self.arguments.items())
+        return super().__repr__()[:-1] + "".join(shown) + ")"
 
 
 def _show(value: Any) -> str:

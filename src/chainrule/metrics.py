@@ -14,15 +14,17 @@ from chainrule import functional
 from chainrule.configurable import Configurable, Registry, snake_case
 from chainrule.errors import ArgumentError
 from chainrule.functional.losses import (
-    align,
-    as_float,
     binary_crossentropy,
     categorical_crossentropy,
-    line_up_weights,
     mean_absolute_error,
     mean_squared_error,
-    same_rank,
     sparse_categorical_crossentropy,
+)
+from chainrule.functional.losses.shapes import (
+    align,
+    as_float,
+    line_up_weights,
+    same_rank,
 )
 from chainrule.functional.promotion import Tensor
 

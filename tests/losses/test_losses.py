@@ -1,11 +1,8 @@
-"""Losses: their values, their reductions, their gradients where numbers run out."""
+"""Losses: their names, their gradients where numbers run out, and what they refuse."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,195 +11,20 @@ import pytest
 from chainrule import functional, losses
 from chainrule.autodiff import grad
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.jit import jit
-from chainrule.losses import Loss
-from tests.tolerances import DIFFERENCES, assert_close, assert_compiled
+from tests.losses.cases import CLASS, ONE_HOT, SCORES, SHARES
 
-Array = np.ndarray[Any, Any]
-ROWS, CLASSES = 6, 4
-GENERATOR = np.random.default_rng(3)
-SCORES = GENERATOR.normal(size=(ROWS, CLASSES))
-SHARES = np.exp(SCORES) / np.exp(SCORES).sum(1, keepdims=True)
-CLASS = GENERATOR.integers(0, CLASSES, ROWS)
-ONE_HOT = np.eye(CLASSES)[CLASS]
-WEIGHTS = GENERATOR.uniform(size=ROWS)
-
-
-def cross_entropy(labels: Array, shares: Array) -> Array:
-    return -(labels * np.log(shares)).sum(1)
-
-
-def binary(labels: Array, p: Array) -> Array:
-    return -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean(1)
-
-
-def huber(e: Array, delta: float) -> Array:
-    big = delta * np.abs(e) - delta**2 / 2
-    return np.where(np.abs(e) <= delta, e * e / 2, big).mean(1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A loss, its arguments, labels and predictions, and the values in float64."""
-
-    make: Callable[..., Loss]
-    arguments: dict[str, Any]
-    y_true: Array
-    y_pred: Array
-    expected: Array
-
-    def loss(self, **options: Any) -> Loss:
-        return self.make(**self.arguments, **options)
-
-    def __str__(self) -> str:
-        name = getattr(self.make, "__name__", "")
-        return f"{name}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
-
-
-SMOOTH = ONE_HOT * 0.8 + 0.2 / CLASSES
-HALFWAY = ONE_HOT * 0.8 + 0.1
-SIGMOID = 1 / (1 + np.exp(-SCORES))
-ERROR = ONE_HOT - SCORES
-LOGITS = {"from_logits": True}
-CASES = [
-    Case(losses.MeanSquaredError, {}, ONE_HOT, SCORES, (ERROR**2).mean(1)),
-    Case(losses.MeanAbsoluteError, {}, ONE_HOT, SCORES, np.abs(ERROR).mean(1)),
-    Case(losses.Huber, {}, ONE_HOT, SCORES, huber(ERROR, 1.0)),
-    Case(losses.Huber, {"delta": 0.3}, ONE_HOT, SCORES, huber(ERROR, 0.3)),
-    Case(losses.BinaryCrossentropy, {}, ONE_HOT, SIGMOID, binary(ONE_HOT, SIGMOID)),
-    Case(losses.BinaryCrossentropy, LOGITS, ONE_HOT, SCORES, binary(ONE_HOT, SIGMOID)),
-    Case(
-        losses.BinaryCrossentropy,
-        {"label_smoothing": 0.2},
-        ONE_HOT,
-        SIGMOID,
-        binary(HALFWAY, SIGMOID),
-    ),
-    Case(
-        losses.CategoricalCrossentropy,
-        {},
-        ONE_HOT,
-        SHARES,
-        cross_entropy(ONE_HOT, SHARES),
-    ),
-    Case(
-        losses.CategoricalCrossentropy,
-        LOGITS,
-        ONE_HOT,
-        SCORES,
-        cross_entropy(ONE_HOT, SHARES),
-    ),
-    Case(
-        losses.CategoricalCrossentropy,
-        {"label_smoothing": 0.2},
-        ONE_HOT,
-        SHARES * 3,
-        cross_entropy(SMOOTH, SHARES),
-    ),
-    Case(
-        losses.SparseCategoricalCrossentropy,
-        {},
-        CLASS,
-        SHARES,
-        cross_entropy(ONE_HOT, SHARES),
-    ),
-    Case(
-        losses.SparseCategoricalCrossentropy,
-        LOGITS,
-        CLASS[:, None],
-        SCORES,
-        cross_entropy(ONE_HOT, SHARES),
-    ),
-    Case(
-        losses.SparseCategoricalCrossentropy,
-        {"ignore_class": int(CLASS[0])},
-        CLASS,
-        SHARES,
-        cross_entropy(ONE_HOT, SHARES) * (CLASS[0] != CLASS),
-    ),
-    Case(
-        losses.LossFunctionWrapper,
-        {"fn": losses.mean_squared_error},
-        ONE_HOT,
-        SCORES,
-        (ERROR**2).mean(1),
-    ),
-]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-def test_every_loss_has_a_case() -> None:
-    classes = {
-        entry
-        for entry in vars(losses).values()
-        if isinstance(entry, type) and issubclass(entry, Loss)
-    }
-    assert {type(case.loss()) for case in CASES} == classes - {Loss}
-
-
-@every_case
-def test_values_of_each_sample(case: Case) -> None:
-    loss = case.loss(reduction="none")
-    assert_close(loss(case.y_true, case.y_pred).numpy(), case.expected)
-    single = case.y_pred.astype("float32")
-    assert_close(loss(case.y_true, single).numpy(), case.expected.astype("float32"))
-
-
-@every_case
-@pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_reductions(case: Case, weights: Array | None) -> None:
-    values = case.expected * (1 if weights is None else weights)
-    whole = len(values) if weights is None else weights.sum()
-    expected = {
-        "sum": values.sum(),
-        "mean": values.mean(),
-        "sum_over_batch_size": values.mean(),
-        "mean_with_sample_weight": values.sum() / whole,
-        "none": values,
-        None: values,
-    }
-    for reduction, value in expected.items():
-        actual = case.loss(reduction=reduction)(case.y_true, case.y_pred, weights)
-        assert_close(actual.numpy(), np.asarray(value))
-
-
-@every_case
-def test_config_makes_an_equal_loss(case: Case) -> None:
-    loss = case.loss(name="here", reduction="sum")
-    config = json.loads(json.dumps(loss.get_config()))
-    again = losses.get({"class_name": type(loss).__name__, "config": config})
-    assert again.get_config() == loss.get_config()
-    assert eval(repr(loss), vars(losses)).get_config() == loss.get_config()
-
-
-@every_case
-def test_compiled_agrees_with_eager(case: Case) -> None:
-    loss = case.loss()
-    y_pred = case.y_pred.astype("float32")
-    eager = loss(case.y_true, y_pred, WEIGHTS).numpy()
-    compiled = jit(lambda t, p, w: loss(t, p, w))(case.y_true, y_pred, WEIGHTS)
-    assert_compiled(compiled.numpy(), eager)
-
-
-@every_case
-def test_gradients_are_those_of_differences(case: Case) -> None:
-    loss = case.loss()
-    direction = np.random.default_rng(9).normal(size=case.y_pred.shape)
-    slope = grad(lambda p: loss(case.y_true, p, WEIGHTS))(
-        functional.asarray(case.y_pred)
-    )
-    small = 1e-6
-    ends = [
-        loss(case.y_true, case.y_pred + step * direction, WEIGHTS).item()
-        for step in (small, -small)
-    ]
-    exact = np.sum(slope.numpy() * direction)
-    assert_close(
-        np.float64(exact), np.float64((ends[0] - ends[1]) / (2 * small)), DIFFERENCES
-    )
-
-
+KERAS_NAMES = {
+    "mape": losses.MeanAbsolutePercentageError,
+    "MSLE": losses.MeanSquaredLogarithmicError,
+    "kld": losses.KLDivergence,
+    "kullback_leibler_divergence": losses.KLDivergence,
+    "logcosh": losses.LogCosh,
+    "cosine_similarity": losses.CosineSimilarity,
+    "CategoricalHinge": losses.CategoricalHinge,
+    "categorical_generalized_cross_entropy": losses.CategoricalGeneralizedCrossEntropy,
+}
 ALIASES = {
+    **KERAS_NAMES,
     "mse": losses.MeanSquaredError,
     "MSE": losses.MeanSquaredError,
     "mean_squared_error": losses.MeanSquaredError,
@@ -219,6 +41,25 @@ ALIASES = {
 @pytest.mark.parametrize("alias", ALIASES)
 def test_names_are_those_of_keras(alias: str) -> None:
     assert type(losses.get(alias)) is ALIASES[alias]
+
+
+MEANINGS = [
+    ((None, 1), (None, 1), losses.BinaryCrossentropy),
+    ((None,), (None,), losses.BinaryCrossentropy),
+    ((None,), (None, 10), losses.SparseCategoricalCrossentropy),
+    ((None, 7), (None, 7, 10), losses.SparseCategoricalCrossentropy),
+    ((None, 1), (None, 10), losses.SparseCategoricalCrossentropy),
+    ((None, 10), (None, 10), losses.CategoricalCrossentropy),
+]
+
+
+@pytest.mark.parametrize(("true", "predicted", "kind"), MEANINGS)
+@pytest.mark.parametrize("name", ["crossentropy", "ce"])
+def test_crossentropy_means_what_the_shapes_say(
+    true: Any, predicted: Any, kind: type[losses.Loss], name: str
+) -> None:
+    assert type(losses.resolve(name, true, predicted)) is kind
+    assert type(losses.resolve("mse", true, predicted)) is losses.MeanSquaredError
 
 
 def test_functions_and_instances_are_losses() -> None:
@@ -289,6 +130,79 @@ def test_large_logits_do_not_overflow() -> None:
     assert loss([1, 1], logits).item() == 1e4
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-4, 1e-2, 1.0, 30.0, 1e4])
+def test_log_cosh_keeps_the_digits_of_small_and_large_errors(size: float) -> None:
+    error = functional.asarray([[size]], dtype="float32")
+    exact = size - math.log(2) if size > 20 else math.log(math.cosh(size))
+    value = losses.LogCosh()([[0.0]], error).item()
+    np.testing.assert_allclose(value, exact, rtol=2e-7, atol=1e-7 * size)
+    slope = grad(lambda x: losses.LogCosh()([[0.0]], x))(error).item()
+    np.testing.assert_allclose(slope, math.tanh(size), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("x", [-80.0, -20.0, 0.0, 20.0, 90.0])
+def test_focal_losses_have_slopes_everywhere(gamma: float, x: float) -> None:
+    logits = functional.asarray([[x, 0.0]], dtype="float32")
+    one_hot = [[1.0, 0.0]]
+    for from_logits in (True, False):
+        for loss, last in [
+            (losses.BinaryFocalCrossentropy, functional.sigmoid),
+            (losses.CategoricalFocalCrossentropy, functional.softmax),
+        ]:
+            made = loss(gamma=gamma, from_logits=from_logits)
+            end = (lambda p: p) if from_logits else last
+            value = made(one_hot, end(logits)).item()
+            slope = grad(lambda p, m=made, e=end: m(one_hot, e(p)))(logits).numpy()
+            assert 0 <= value < 90
+            assert np.isfinite(slope).all()
+            assert x > -80 or slope[0, 0] < 0
+
+
+def test_distributions_may_have_zeros() -> None:
+    labels, shares = [[0.0, 1.0]], functional.asarray([[1.0, 0.0]])
+    assert losses.KLDivergence()(labels, labels).item() == 0.0
+    slope = grad(lambda p: losses.KLDivergence()(labels, p))(shares).numpy()
+    assert np.isfinite(slope).all()
+    noisy = losses.CategoricalGeneralizedCrossEntropy()
+    assert np.isfinite(grad(lambda p: noisy([1], p))(shares).numpy()).all()
+
+
+def test_a_vector_of_zeros_has_no_direction() -> None:
+    loss = losses.CosineSimilarity()
+    zeros = functional.zeros((1, 3))
+    assert loss([[1.0, 2.0, 3.0]], zeros).item() == 0.0
+    slope = grad(lambda p: loss([[1.0, 2.0, 3.0]], p))(zeros).numpy()
+    assert np.isfinite(slope).all()
+
+
+def test_circle_knows_samples_without_their_like() -> None:
+    units = functional.asarray([[1.0, 0.0], [0.0, 1.0]])
+    loss = losses.Circle()
+    for labels in ([0, 1], [0, 0]):
+        assert loss(labels, units).item() == 0.0
+        slope = grad(lambda p, labels=labels: loss(labels, p))(units).numpy()
+        np.testing.assert_array_equal(slope, 0.0)
+    among = losses.circle([0], units[:1], [0, 1], units, remove_diagonal=False)
+    assert among.item() > 0
+
+
+def test_pinball_is_least_at_the_quantile() -> None:
+    labels = np.arange(101.0)[:, None]
+    loss = losses.Pinball(quantile=0.9)
+    values = [loss(labels, np.full((101, 1), float(p))).item() for p in range(101)]
+    assert int(np.argmin(values)) == 90
+
+
+def test_means_leave_out_the_class_to_be_ignored() -> None:
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    half = np.full((4, 2), 0.5, "float32")
+    np.testing.assert_allclose(loss([0, -1, -1, 1], half).item(), math.log(2))
+    assert loss([-1, -1, -1, -1], half).item() == 0.0
+    weighted = loss([0, -1, -1, 1], half, [3.0, 9.0, 9.0, 1.0]).item()
+    np.testing.assert_allclose(weighted, 2 * math.log(2), rtol=1e-6)
+
+
 # ---- shapes --------------------------------------------------------------------------
 
 
@@ -339,6 +253,15 @@ LESSONS = {
         lambda: losses.get("mse")(ONE_HOT, SCORES, np.ones(3)),
         "one weight per sample",
     ),
+    "weights of one number": (
+        lambda: losses.Dice()(ONE_HOT, SCORES, np.ones(6)),
+        "one weight per sample",
+    ),
+    "quantiles": (
+        lambda: losses.Pinball([0.1, 0.9])(CLASS, SCORES),
+        "give the last layer 2 units",
+    ),
+    "embeddings": (lambda: losses.Circle()(ONE_HOT, SCORES), "one label for each row"),
 }
 
 
@@ -354,6 +277,8 @@ ARGUMENTS = {
     "kind": (lambda: losses.get(3), "this is no loss"),
     "reduction": (lambda: losses.Huber(reduction="average"), "'sum_over_batch_size'"),
     "delta": (lambda: losses.Huber(delta=0.0), "delta > 0"),
+    "quantile": (lambda: losses.Pinball(1.0), "0 < quantile < 1"),
+    "q": (lambda: losses.CategoricalGeneralizedCrossEntropy(0.0), "0 < q <= 1"),
     "smoothing": (
         lambda: losses.BinaryCrossentropy(label_smoothing=1.5),
         "0 <= label_smoothing <= 1",
