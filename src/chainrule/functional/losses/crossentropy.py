@@ -323,7 +323,7 @@ def kl_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
         y_pred: probabilities that sum to 1.
 
     Example:
-        >>> kl_divergence([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
+        >>> [round(x, 4) for x in kl_divergence([[0.0, 1.0]], [[0.5, 0.5]]).tolist()]
         [0.6931]
     """
     true, predicted = align(y_true, y_pred)

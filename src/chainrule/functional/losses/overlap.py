@@ -22,8 +22,9 @@ def dice(y_true: ArrayLike, y_pred: ArrayLike, axis: Axis = None) -> Tensor:
             `(1, 2, 3)` gives one for each image of a batch.
 
     Example:
-        >>> dice([[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]], axis=1).tolist()
-        [0.3333333730697632, 1.0]
+        >>> loss = dice([[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]], axis=1)
+        >>> [round(x, 4) for x in loss.tolist()]
+        [0.3333, 1.0]
     """
     true, predicted = align(y_true, y_pred)
     axes = _axes(axis)

@@ -109,7 +109,7 @@ def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     `exponential` or `softplus` is the activation that goes with it.
 
     Example:
-        >>> poisson([[0.0, 2.0]], [[1.0, 1.0]]).numpy().round(4).tolist()
+        >>> [round(x, 4) for x in poisson([[0.0, 2.0]], [[1.0, 1.0]]).tolist()]
         [1.0]
     """
     true, predicted = align(y_true, y_pred)
@@ -202,7 +202,7 @@ def cosine_similarity(y_true: ArrayLike, y_pred: ArrayLike, axis: int = -1) -> T
 
     Example:
         >>> loss = cosine_similarity([[0.0, 2.0], [1.0, 1.0]], [[0.0, 1.0], [0.0, 3.0]])
-        >>> loss.numpy().round(4).tolist()
+        >>> [round(x, 4) for x in loss.tolist()]
         [-1.0, -0.7071]
     """
     true, predicted = align(y_true, y_pred)

@@ -40,8 +40,8 @@ def circle(
 
     Example:
         >>> embeddings = [[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]]
-        >>> circle([0, 0, 1], embeddings, gamma=1.0).numpy().round(4).tolist()
-        [1.7437, 1.5706, 0.0]
+        >>> [round(x, 4) for x in circle([0, 0, 1], embeddings, gamma=1.0).tolist()]
+        [1.5568, 1.3427, 0.0]
     """
     embeddings = as_float(y_pred)
     labels = _labels(y_true, embeddings)
