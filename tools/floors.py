@@ -48,6 +48,8 @@ FLOORS = (
         "F4",
         (
             "tensor",
+            "symbolic",
+            "operators",
             "functional",
             "random",
             "variable",

@@ -19,12 +19,14 @@ from chainrule.autodiff import (
 )
 from chainrule.functional import *  # noqa: F403 - it says in __all__ what it exports
 from chainrule.jit import jit
+from chainrule.symbolic import SymbolicTensor
 from chainrule.tensor import Tensor
 from chainrule.variable import Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SymbolicTensor",
     "Tensor",
     "Variable",
     "checkpoint",

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.configurable import Registry, serialize
-from chainrule.functional.elementwise import tanh
-from chainrule.functional.neural import (
+from chainrule.functional import (
     celu,
     elu,
     exponential,
@@ -32,6 +31,7 @@ from chainrule.functional.neural import (
     softplus,
     softsign,
     squareplus,
+    tanh,
     tanh_shrink,
 )
 

@@ -1,5 +1,7 @@
 """The functions that users call on tensors, all composed of primitives."""
 
+from inspect import isfunction
+
 from chainrule.functional import linear_algebra as linalg
 from chainrule.functional import random
 from chainrule.functional.constants import e, inf, nan, newaxis, pi
@@ -71,7 +73,7 @@ from chainrule.functional.elementwise import (
     tanh,
     trunc,
 )
-from chainrule.functional.indexing import take, take_along_axis
+from chainrule.functional.indexing import index, take, take_along_axis
 from chainrule.functional.information import __array_namespace_info__
 from chainrule.functional.linear_algebra import (
     cross,
@@ -164,6 +166,7 @@ from chainrule.functional.promotion import (
     result_type,
 )
 from chainrule.functional.random import set_seed
+from chainrule.functional.recording import recordable
 from chainrule.functional.reductions import (
     all,
     any,
@@ -404,3 +407,34 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+# Called with what stands for data to come, these are noted down; see `recording`. The
+# others make tensors, describe dtypes, or give shapes that depend on numbers.
+_NOT_RECORDED = {
+    "__array_namespace_info__",
+    "arange",
+    "asarray",
+    "broadcast_shapes",
+    "can_cast",
+    "empty",
+    "eye",
+    "finfo",
+    "from_dlpack",
+    "full",
+    "iinfo",
+    "isdtype",
+    "linspace",
+    "nonzero",
+    "ones",
+    "result_type",
+    "set_seed",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "zeros",
+}
+for _name in sorted(set(__all__) - _NOT_RECORDED):
+    if isfunction(globals()[_name]):
+        globals()[_name] = recordable(globals()[_name])
+index = recordable(index)
