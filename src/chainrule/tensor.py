@@ -14,7 +14,7 @@ from chainrule.autodiff.levels import TAPE_BIT
 from chainrule.errors import ArgumentError, GradientError, ShapeError, TraceError
 from chainrule.functional.indexing import At
 from chainrule.functional.promotion import check_device
-from chainrule.ir.dtype import DType, DTypeLike
+from chainrule.ir.dtype import DType
 from chainrule.ir.value import Value, new_value, use_value_class
 from chainrule.operators import Operators
 from chainrule.ops import stop_gradient

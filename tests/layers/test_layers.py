@@ -12,7 +12,7 @@ from chainrule.configurable import custom_object_scope
 from chainrule.errors import ArgumentError, ChainruleError, ShapeError
 from chainrule.functional import random
 from chainrule.jit import jit
-from chainrule.layers import Dense, Dropout, Flatten, Input, Layer, ReLU, Reshape
+from chainrule.layers import Dense, Dropout, Flatten, InputLayer, Layer, ReLU, Reshape
 from tests.tolerances import assert_compiled
 
 
@@ -188,7 +188,7 @@ LESSONS = {
     "rate percent": (lambda: Dropout(50), "fix:      rate=0.5"),
     "rate text": (lambda: Dropout("0.5"), "share"),  # type: ignore[arg-type]
     "shape int": (lambda: Dense(3, input_shape=5), r"input_shape=\(5,\)"),  # type: ignore[arg-type]
-    "shape zero": (lambda: Input((0,)), "positive"),
+    "shape zero": (lambda: InputLayer((0,)), "positive"),
     "reshape": (lambda: Reshape((-1, -1)), "at most one -1"),
     "slope": (lambda: ReLU(negative_slope=-1.0), "negative_slope must not be negative"),
     "name": (lambda: Dense(3, name="a/b"), "fix:      name='a_b'"),
@@ -221,7 +221,7 @@ WRONG_INPUTS = {
         lambda: Dense(3, name="hidden").build_for((None, None)),
         "known length",
     ),
-    "input": (lambda: Input((3,), name="hidden")(np.ones((2, 4))), "expected: 3"),
+    "input": (lambda: InputLayer((3,), name="hidden")(np.ones((2, 4))), "expected: 3"),
     "reshape": (lambda: Reshape((4,), name="hidden")(np.ones((2, 5))), "5 numbers"),
     "noise": (
         lambda: Dropout(0.5, (1,), name="hidden")(np.ones((2, 5)), training=True),

@@ -73,7 +73,8 @@ from chainrule.functional.elementwise import (
     tanh,
     trunc,
 )
-from chainrule.functional.indexing import index, take, take_along_axis
+from chainrule.functional.indexing import index as index
+from chainrule.functional.indexing import take, take_along_axis
 from chainrule.functional.information import __array_namespace_info__
 from chainrule.functional.linear_algebra import (
     cross,

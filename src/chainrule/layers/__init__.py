@@ -6,9 +6,10 @@ from typing import Any
 from chainrule.configurable import Registry, serialize
 from chainrule.errors import ArgumentError
 from chainrule.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
-from chainrule.layers.core import Activation, Dense, Input, InputLayer
+from chainrule.layers.core import Activation, Dense
 from chainrule.layers.host import HostLayer
 from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.inputs import Input, InputLayer
 from chainrule.layers.layer import Layer
 from chainrule.layers.preprocessing import Rescaling
 from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures

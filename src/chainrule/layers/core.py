@@ -1,78 +1,19 @@
-"""The layers that networks are made of first: inputs, dense layers, activations."""
+"""The layers that networks are made of first: dense layers and activations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Unpack
 
 from chainrule import activations, constraints, functional, initializers, regularizers
 from chainrule.errors import ShapeError
 from chainrule.functional.promotion import Tensor
-from chainrule.ir.dtype import DTypeLike
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import (
     InputShape,
     Layer,
     LayerOptions,
     check_positive,
-    check_shape,
 )
-
-
-class InputLayer(Layer):
-    """Says what one sample looks like; hands its input on.
-
-    Args:
-        shape: the shape of one sample; None for a length that varies.
-        batch_size: the number of samples, where it is fixed.
-        dtype: of the samples.
-        name: its name.
-
-    Example:
-        >>> InputLayer(shape=(784,)).batch_shape
-        (None, 784)
-    """
-
-    def __init__(
-        self,
-        shape: Sequence[int | None],
-        batch_size: int | None = None,
-        dtype: DTypeLike | None = "float32",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.shape = check_shape(self.name, shape)
-        self.batch_size = batch_size
-        self.input_shape = self.shape
-
-    @property
-    def batch_shape(self) -> InputShape:
-        """The shape with the axis of the samples."""
-        return (self.batch_size, *self.shape)
-
-    def build(self, input_shape: InputShape) -> None:
-        """Remember what samples look like."""
-        known = {i: n for i, n in enumerate(self.batch_shape) if n is not None}
-        self.input_spec = InputSpec(ndim=len(self.batch_shape), axes=known)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """The input."""
-        return inputs
-
-
-def Input(
-    shape: Sequence[int | None],
-    batch_size: int | None = None,
-    dtype: DTypeLike | None = "float32",
-    name: str | None = None,
-) -> InputLayer:
-    """What one sample looks like, as the first entry of a `Sequential`.
-
-    Example:
-        >>> Input(shape=(28, 28)).batch_shape
-        (None, 28, 28)
-    """
-    return InputLayer(shape, batch_size, dtype, name)
 
 
 class Dense(Layer):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chainrule.errors import ShapeError
+from chainrule.functional.recording import Symbol
 from chainrule.ir.spec import Spec
 
 
@@ -28,7 +29,7 @@ class InputSpec:
     min_ndim: int | None = None
     axes: Mapping[int, int] = field(default_factory=dict)
 
-    def check(self, layer: str, spec: Spec) -> None:
+    def check(self, layer: str, spec: Spec | Symbol) -> None:
         """Refuse an input that does not fit.
 
         Raises:
@@ -48,7 +49,7 @@ class InputSpec:
                 else None,
             )
         for axis, length in self.axes.items():
-            if spec.shape[axis] != length:
+            if spec.shape[axis] not in (length, None):
                 place = "last axis" if axis == -1 else f"axis {axis}"
                 raise ShapeError(
                     f"the {place} of the input has another length than the layer was "

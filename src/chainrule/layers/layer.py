@@ -17,21 +17,18 @@ import numpy as np
 from chainrule import constraints, functional, initializers, regularizers
 from chainrule.configurable import Configurable, snake_case
 from chainrule.errors import ArgumentError, ShapeError
+from chainrule.functional.recording import Call, Symbol, has_symbol
 from chainrule.ir import tree
 from chainrule.ir.dtype import DType, DTypeLike, as_dtype
-from chainrule.ir.spec import Spec
-from chainrule.ir.trace import eagerly, scope, trace
+from chainrule.ir.trace import eagerly, scope
 from chainrule.ir.value import Value
 from chainrule.layers.collected import collected_losses as collected_losses
 from chainrule.layers.collected import collector
+from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
 from chainrule.layers.input_spec import InputSpec
 from chainrule.variable import Variable
 
 InputShape = tuple[int | None, ...]
-
-# Two lengths that stand for an unknown one: what differs between the results depends on
-# it. Both are divisible by 1 to 10, so that windows and groups fit.
-PLACEHOLDERS = (2520, 5040)
 
 _name_counts: Counter[str] = Counter()
 
@@ -136,6 +133,7 @@ class Layer(Configurable):
         self.built = False
         self.input_spec: InputSpec | None = None
         self._weights: list[Variable] = []
+        self._calls: list[Call] = []  # with symbols, while models were drawn
         self._added_losses: list[Any] = []
 
     def build(self, input_shape: InputShape) -> None:
@@ -147,18 +145,28 @@ class Layer(Configurable):
         """
         raise NotImplementedError
 
-    def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any
+    ) -> Any:
         """Build at the first call, check the input, and compute.
+
+        Called with a symbol (see `Input`), it computes nothing and gives symbols.
 
         Args:
             inputs: a tensor, an array or a nested list, samples first; or a tree.
             *args: whatever more `call` takes.
             training: whether this is a training step; by default as in the layer
                 around this one, and False outside of any.
+            **kwargs: whatever more `call` takes.
 
         Raises:
             ShapeError: when the input does not fit, naming the layer.
         """
+        if has_symbol((inputs, *args, *kwargs.values())):
+            self.build_for(input_shape_of(inputs))
+            if self.input_spec is not None and isinstance(inputs, Symbol):
+                self.input_spec.check(self.name, inputs)
+            return draw(self, (inputs, *args), kwargs, training)
         inputs = self._convert(inputs)
         around = _around.get()
         mode = around.training if training is None else training
@@ -170,19 +178,20 @@ class Layer(Configurable):
             if not around.path:
                 self._forget_losses()
             more = {"training": mode} if _takes_training(type(self).call) else {}
-            outputs = self.call(inputs, *args, **more)
+            outputs = self.call(inputs, *args, **kwargs, **more)
             if self.activity_regularizer is not None:
                 self._penalize(outputs)
             return outputs
 
-    def build_for(self, input_shape: Sequence[int | None]) -> None:
+    def build_for(self, input_shape: Any) -> None:
         """Build, unless that has happened, as a call with this input would.
 
         Args:
-            input_shape: the shape with the axis of the samples, which may be None.
+            input_shape: the shape with the axis of the samples, which may be None; a
+                list or dict of shapes for several inputs.
         """
         if not self.built:
-            shape = tuple(input_shape)
+            shape = tree_of_shapes(input_shape)
             around = _around.get()
             path = _join(around.path, self.name)
             with self._inside(_Surroundings(path, around.training)):
@@ -321,11 +330,11 @@ class Layer(Configurable):
         """How many numbers its weights hold."""
         return sum(math.prod(variable.shape) for variable in self.weights)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> InputShape:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for inputs of this shape, samples first.
 
-        Lengths that are None stay unknown. The layer is built if it is not yet; nothing
-        is computed.
+        Lengths that are None stay unknown; several inputs are a list or dict of shapes.
+        The layer is built if it is not yet; nothing is computed.
 
         Example:
             >>> from chainrule.layers import Dense
@@ -333,35 +342,66 @@ class Layer(Configurable):
             (None, 10)
         """
         self.build_for(input_shape)
-        small, large = (self._traced_shape(input_shape, n) for n in PLACEHOLDERS)
-        pairs = zip(small, large, strict=True)
-        return tuple(a if a == b else None for a, b in pairs)
+        return output_shape(self, input_shape)
 
-    def _traced_shape(
-        self, input_shape: Sequence[int | None], unknown: int
-    ) -> tuple[int, ...]:
-        shape = tuple(unknown if n is None else n for n in input_shape)
-        graph, _ = trace(
-            lambda x: [self(x, training=False)], [Spec(shape, self.dtype)], name="shape"
+    @property
+    def input(self) -> Any:
+        """What it was called with first, while a model was drawn; see `Input`."""
+        return drawn(self, "input")
+
+    @property
+    def output(self) -> Any:
+        """What it gave first, while a model was drawn.
+
+        Example:
+            >>> from chainrule import Input, Model
+            >>> from chainrule.layers import Dense
+            >>> hidden = Dense(3)
+            >>> y = Dense(1)(hidden(Input((4,))))
+            >>> Model(hidden.input, hidden.output).output_shape
+            (None, 3)
+        """
+        return drawn(self, "output")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes its weights, from the next `fit` on.
+
+        Setting it sets that of the layers inside as well.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self._trainable = bool(trainable)
+        for part in held(list(vars(self).values())):
+            if isinstance(part, Layer):
+                part.trainable = trainable
+
+    def assets(self) -> dict[str, Any]:
+        """Small state that is no weight, such as a vocabulary, fit for JSON.
+
+        It is saved with the model; `load_assets` of an equal layer gets it back.
+        """
+        return {}
+
+    def load_assets(self, assets: Mapping[str, Any]) -> None:
+        """Take over what `assets` of an equal layer gave."""
+        raise ArgumentError(
+            "this layer has no state beside its weights",
+            where=self.name,
+            got=", ".join(assets),
         )
-        found: tuple[int, ...] = graph.output_specs[0].shape
-        return found
 
     def _convert(self, inputs: Any) -> Any:
         """Arrays as tensors; floating-point ones of the layer's dtype."""
 
-        def convert(leaf: Any) -> Any:
-            value = functional.asarray(leaf)
+        def cast(value: Any) -> Any:
             if value.dtype.is_float and value.dtype is not self.dtype:
-                value = functional.astype(value, self.dtype)
+                return functional.astype(value, self.dtype)
             return value
 
-        if isinstance(inputs, Mapping) or (
-            isinstance(inputs, (list, tuple))
-            and any(isinstance(part, (Value, np.ndarray)) for part in inputs)
-        ):
-            return tree.tree_map(convert, inputs)
-        return convert(inputs)
+        return tree.tree_map(cast, as_tensors(inputs))
 
     def _build(self, input_shape: Any) -> None:
         with eagerly():
@@ -505,8 +545,17 @@ def check_positive(where: str, argument: str, value: Any) -> int:
     return int(value)
 
 
+def as_tensors(inputs: Any) -> Any:
+    """A tree of arrays as one of tensors; a nested list of numbers is one array."""
+    several = isinstance(inputs, Mapping) or (
+        isinstance(inputs, (list, tuple))
+        and any(isinstance(part, (Value, np.ndarray)) for part in inputs)
+    )
+    if several:
+        return tree.tree_map(functional.asarray, inputs)
+    return functional.asarray(inputs)
+
+
 def input_shape_of(inputs: Any) -> Any:
-    """The shape of a tensor; a list of shapes for a tree of several."""
-    if isinstance(inputs, Value):
-        return inputs.spec.shape
-    return [leaf.spec.shape for leaf in tree.flatten(inputs)[0]]
+    """The shape of a tensor or a symbol; a tree of shapes for a tree of several."""
+    return tree.tree_map(lambda leaf: leaf.shape, inputs)

@@ -1,7 +1,8 @@
 """Models: compile, fit, evaluate, predict, summary, save."""
 
+from chainrule.models.functional import Functional
 from chainrule.models.model import Model
 from chainrule.models.sequential import Sequential
 from chainrule.models.storage import load_model
 
-__all__ = ["Model", "Sequential", "load_model"]
+__all__ = ["Functional", "Model", "Sequential", "load_model"]

@@ -6,14 +6,18 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.layers import Layer
+<<<<<<< HEAD
 from chainrule.layers.host import entered
+=======
+from chainrule.layers.layer import as_tensors
+>>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
 from chainrule.models import prepare
 from chainrule.models.ends import Ends, sample_shape
 from chainrule.models.objective import Objective
@@ -33,6 +37,15 @@ Shape = tuple[int | None, ...]
 
 class Model(Layer):
     """A layer that can be trained: the base of `Sequential`, and of models of your own.
+
+    `Model(inputs, outputs)` is a `Functional`: what leads from some symbols to others.
+
+    Args:
+        inputs: a symbol, or a list or dict of symbols; see `Input`. None for a model
+            that defines `call`.
+        outputs: what was made of them.
+        name: its name.
+        trainable: whether training changes the weights.
 
     Attributes:
         optimizer: the optimizer that `compile` was given.
@@ -55,8 +68,22 @@ class Model(Layer):
         True
     """
 
-    def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
+    drawn: ClassVar[type[Model]]  # `Functional`, which is built on this class
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        is_drawn = inputs is not None or outputs is not None
+        if is_drawn:
+            self.__class__ = _drawn_class(type(self))
         super().__init__(name=name, trainable=trainable)
+        self.inputs: Any = None
+        self.outputs: Any = None
         self.history: History | None = None
         self.stop_training = False
         self._objective: Objective | None = None
@@ -64,6 +91,8 @@ class Model(Layer):
         self._predictor: Runtime | None = None
         self._seen_shape: SampleShape | None = None
         self._loaded_state: Any = None
+        if is_drawn:
+            self._draw(inputs, outputs)
 
     def compile(
         self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None
@@ -405,12 +434,32 @@ class Model(Layer):
         """
         return save_model(self, path, overwrite, include_optimizer)
 
+<<<<<<< HEAD
     def enter(self, inputs: Any) -> Any:
         """What the host layers at its front make of raw data; without any, the same."""
         return inputs
 
     def _sample_shape(self) -> SampleShape | None:
         """The shape of a sample, declared or seen; behind the host layers."""
+=======
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal model, fit for JSON."""
+        config = super().get_config()
+        if self.inputs is None:  # it was not drawn, and cannot be given them
+            config.pop("inputs", None), config.pop("outputs", None)
+        return config
+
+    def _draw(self, inputs: Any, outputs: Any) -> None:
+        """Find what leads from inputs to outputs."""
+        raise NotImplementedError
+
+    def _convert(self, inputs: Any) -> Any:
+        """Arrays as tensors; their dtype is the business of the layers inside."""
+        return as_tensors(inputs)
+
+    def _sample_shape(self) -> Any:
+        """The shape of a sample, declared or seen."""
+>>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
         return self._seen_shape
 
     def _build_for_samples(self, shape: tuple[int, ...]) -> None:
@@ -503,6 +552,20 @@ class Model(Layer):
         if self._predictor is None or not self._predictor.fits(parts):
             self._predictor = Runtime(parts)
         return self._predictor
+
+
+_drawn_classes: dict[type, type[Model]] = {}
+
+
+def _drawn_class(given: type[Model]) -> type[Model]:
+    """The class of a model that was drawn, and is of the given class as well."""
+    if given is Model or issubclass(given, Model.drawn):
+        return Model.drawn if given is Model else given
+    if given not in _drawn_classes:
+        about = {key: getattr(given, key) for key in ("__module__", "__doc__")}
+        made = type(given.__name__, (given, Model.drawn), about)
+        _drawn_classes[given] = made
+    return _drawn_classes[given]
 
 
 def _key_of(seed: Any) -> Any:

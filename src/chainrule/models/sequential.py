@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Self
 
 from chainrule import layers
 from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
+from chainrule.functional.recording import Symbol, symbols_in
+from chainrule.ir import tree
 from chainrule.layers import Layer
 from chainrule.layers.host import entered, inside_entry
 from chainrule.models.ends import sample_shape
 from chainrule.models.model import Model, Shape
+from chainrule.symbolic import SymbolicTensor
 from chainrule.training.checks import SampleShape
 
 
@@ -38,13 +42,13 @@ class Sequential(Model):
 
     def __init__(
         self,
-        layers: Sequence[Layer] | None = None,
+        layers: Sequence[Layer | SymbolicTensor] | None = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
-        self._output_shape: Shape | None = None
+        self._symbols: list[Any] = []  # the input, and what the layers make of it
         for layer in layers or ():
             self._append(layer)
         self._build_if_known()
@@ -55,15 +59,40 @@ class Sequential(Model):
         return [x for x in self._layers if not isinstance(x, layers.InputLayer)]
 
     @property
-    def output_shape(self) -> Shape | None:
+    def output_shape(self) -> Any:
         """The shape of the output, rows first; None while the input is not known."""
-        return self._output_shape if self.built else None
+        return shapes_of(self._symbols[-1]) if self.built else None
+
+    @property
+    def input(self) -> Any:
+        """The symbol of the input, from which further models can be made.
+
+        Raises:
+            ArgumentError: while the shape of the input is not known.
+        """
+        return self._ends()[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbol of the output.
+
+        Raises:
+            ArgumentError: while the shape of the input is not known.
+
+        Example:
+            >>> from chainrule import Model
+            >>> from chainrule.layers import Dense
+            >>> inner = Sequential([Dense(3, input_shape=(4,)), Dense(1)])
+            >>> Model(inner.input, inner.layers[0].output).output_shape
+            (None, 3)
+        """
+        return self._ends()[-1]
 
     def named_layers(self) -> list[tuple[str, Layer]]:
         """The layers by name; names are unique, and the config holds them."""
         return [(layer.name, layer) for layer in self._layers]
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Layer | SymbolicTensor) -> None:
         """Append a layer.
 
         Example:
@@ -93,9 +122,25 @@ class Sequential(Model):
         """Make the weights of all layers; the shape is that behind the host layers."""
         shape: Any = (None, *input_shape[1:])
         self._seen_shape = sample_shape(shape)
+<<<<<<< HEAD
         for layer in self._compiled_layers():
             shape = layer.compute_output_shape(shape)
         self._output_shape = shape
+=======
+        if not self._symbols or self._symbols[0].shape[1:] != shape[1:]:
+            self._symbols = [self._start(shape)]
+        rest = self._layers
+        if rest and self._symbols[0].call.target is rest[0]:
+            rest = rest[1:]
+        known = self._symbols[1:]
+        del self._symbols[1:]
+        for layer, symbol in zip_longest(rest, known[: len(rest)]):
+            same = symbol is not None and _maker(symbol) is layer
+            last = self._symbols[-1]
+            self._symbols.append(symbol if same else layer(last))
+        self.inputs = self._symbols[:1]
+        self.outputs = symbols_in(self._symbols[-1])
+>>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
 
     def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
         """The output; raw data goes through the host layers first."""
@@ -169,7 +214,11 @@ class Sequential(Model):
         inside = ", ".join(map(repr, self._layers))
         return f"Sequential([{inside}])"
 
-    def _append(self, layer: Layer) -> None:
+    def _append(self, layer: Layer | SymbolicTensor) -> None:
+        if isinstance(layer, Symbol) and isinstance(
+            layer.call.target, layers.InputLayer
+        ):
+            layer = layer.call.target  # what `Input` gives
         if not isinstance(layer, Layer):
             raise ArgumentError(
                 "a Sequential is made of layers",
@@ -187,6 +236,25 @@ class Sequential(Model):
                 fix=f"{type(layer).__name__}(..., name='{layer.name}_b')",
             )
         self._layers.append(layer)
+
+    def _start(self, shape: Shape) -> Any:
+        """The symbol of the input."""
+        first = self._layers[0] if self._layers else self
+        if isinstance(first, layers.InputLayer):
+            return first.output
+        inside = first.inputs if isinstance(first, Model) else None
+        dtype = inside[0].dtype if inside else first.dtype
+        return layers.Input(batch_shape=shape, dtype=dtype)
+
+    def _ends(self) -> list[Any]:
+        """The symbols, once there are some."""
+        if not self.built:
+            raise ArgumentError(
+                "the shape of the input is not known yet",
+                where=self.name,
+                fix="tell the first layer input_shape=(...), or put Input(...) first",
+            )
+        return self._symbols
 
     def _declared_shape(self) -> SampleShape | None:
         """What the first layer says that a sample looks like."""
@@ -217,6 +285,17 @@ class Sequential(Model):
 
     def _flat_layers(self) -> list[Layer]:
         return list(_flatten(self._layers))
+
+
+def shapes_of(symbols: Any) -> Any:
+    """The shapes of a tree of symbols."""
+    return tree.tree_map(lambda symbol: symbol.shape, symbols)
+
+
+def _maker(symbols: Any) -> Any:
+    """The layer that gave some symbols."""
+    found = symbols_in(symbols)
+    return found[0].call.target if found else None
 
 
 def _flatten(parts: Sequence[Layer]) -> Iterator[Layer]:
