@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
+from chainrule.functional.recording import has_symbol
 from chainrule.ir import tree
 from chainrule.ir.value import Value
 from chainrule.layers.layer import Layer
@@ -33,7 +34,9 @@ class HostLayer(Layer):
 
     host = True
 
-    def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any
+    ) -> Any:
         """The output for raw inputs, as NumPy arrays.
 
         Raises:
@@ -41,7 +44,7 @@ class HostLayer(Layer):
         """
         if not self.built:
             self._build(None)
-        return self.call(from_tensor(self.name, inputs), *args)
+        return self.call(from_tensor(self.name, inputs), *args, **kwargs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output: by default that of the input, known or None."""
@@ -79,13 +82,13 @@ def entered() -> Iterator[None]:
 
 
 def inside_entry(inputs: Any) -> bool:
-    """Whether inputs have been through the host layers: so has all that is traced.
+    """Whether inputs have been through the host layers: so have traces and symbols.
 
     Example:
         >>> inside_entry(["raw text"])
         False
     """
-    if _entered.get():
+    if _entered.get() or has_symbol([inputs]):
         return True
     leaves = tree.flatten(inputs)[0] if isinstance(inputs, (Value, dict, list)) else ()
     return any(isinstance(leaf, Value) and leaf.data is None for leaf in leaves)

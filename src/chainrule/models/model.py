@@ -13,11 +13,8 @@ import numpy as np
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.layers import Layer
-<<<<<<< HEAD
 from chainrule.layers.host import entered
-=======
 from chainrule.layers.layer import as_tensors
->>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
 from chainrule.models import prepare
 from chainrule.models.ends import Ends, sample_shape
 from chainrule.models.objective import Objective
@@ -62,7 +59,7 @@ class Model(Layer):
         ...     def call(self, inputs):
         ...         return self.dense(inputs)
         >>> model = Line()
-        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> model.compile(chainrule.optimizers.SGD(0.1), loss="mse")
         >>> history = model.fit([[0.0], [1.0]], [[1.0], [3.0]], epochs=300, verbose=0)
         >>> history.history["loss"][-1] < 0.1
         True
@@ -434,14 +431,10 @@ class Model(Layer):
         """
         return save_model(self, path, overwrite, include_optimizer)
 
-<<<<<<< HEAD
     def enter(self, inputs: Any) -> Any:
         """What the host layers at its front make of raw data; without any, the same."""
         return inputs
 
-    def _sample_shape(self) -> SampleShape | None:
-        """The shape of a sample, declared or seen; behind the host layers."""
-=======
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal model, fit for JSON."""
         config = super().get_config()
@@ -458,8 +451,7 @@ class Model(Layer):
         return as_tensors(inputs)
 
     def _sample_shape(self) -> Any:
-        """The shape of a sample, declared or seen."""
->>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
+        """The shape of a sample, declared or seen; behind the host layers."""
         return self._seen_shape
 
     def _build_for_samples(self, shape: tuple[int, ...]) -> None:

@@ -122,14 +122,9 @@ class Sequential(Model):
         """Make the weights of all layers; the shape is that behind the host layers."""
         shape: Any = (None, *input_shape[1:])
         self._seen_shape = sample_shape(shape)
-<<<<<<< HEAD
-        for layer in self._compiled_layers():
-            shape = layer.compute_output_shape(shape)
-        self._output_shape = shape
-=======
         if not self._symbols or self._symbols[0].shape[1:] != shape[1:]:
             self._symbols = [self._start(shape)]
-        rest = self._layers
+        rest = self._compiled_layers()
         if rest and self._symbols[0].call.target is rest[0]:
             rest = rest[1:]
         known = self._symbols[1:]
@@ -140,13 +135,14 @@ class Sequential(Model):
             self._symbols.append(symbol if same else layer(last))
         self.inputs = self._symbols[:1]
         self.outputs = symbols_in(self._symbols[-1])
->>>>>>> ba58392 (Models drawn with symbols: functional graphs that run, train, nest and are saved)
 
-    def __call__(self, inputs: Any, *args: Any, training: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any
+    ) -> Any:
         """The output; raw data goes through the host layers first."""
         inputs = inputs if inside_entry(inputs) else self.enter(inputs)
         with entered():
-            return super().__call__(inputs, *args, training=training)
+            return super().__call__(inputs, *args, training=training, **kwargs)
 
     def call(self, inputs: Any) -> Any:
         """The layers behind the host layers, one after the other."""
@@ -239,7 +235,7 @@ class Sequential(Model):
 
     def _start(self, shape: Shape) -> Any:
         """The symbol of the input."""
-        first = self._layers[0] if self._layers else self
+        first: Layer = next(iter(self._compiled_layers()), self)
         if isinstance(first, layers.InputLayer):
             return first.output
         inside = first.inputs if isinstance(first, Model) else None
