@@ -69,6 +69,7 @@ _NAMES = {
     "Input": "layers",
     "Model": "models",
     "Sequential": "models",
+    "Split": "training",
     "load_model": "models",
     "trace_step": "explain",
 }

@@ -350,24 +350,66 @@ class Loop:
         """
         leaves, self._state_structure = tree.flatten(state)
         values = [x if isinstance(x, Value) else constant(x) for x in leaves]
+        self._state_specs = [value.spec for value in values]
+        arrays = self._take(data, state)
+        self._loops.begin([np.asarray(value.data) for value in values], arrays)
+
+    def feed(self, data: Any) -> None:
+        """Set other arrays whose rows `run` will name; the state goes on.
+
+        Example:
+            >>> import chainrule
+            >>> loop = Loop(lambda total, x: (total + chainrule.sum(x), None))
+            >>> loop.begin(chainrule.asarray(0.0), np.ones(2, dtype="float32"))
+            >>> loop.run(np.arange(2), batch_size=2)
+            >>> loop.feed(np.ones(3, dtype="float32"))
+            >>> loop.run(np.arange(3), batch_size=3)
+            >>> loop.state().item()
+            5.0
+        """
+        self._loops.feed(self._take(data, None))
+
+    def _take(self, data: Any, state: Any) -> list[np.ndarray[Any, Any]]:
+        """The arrays of `data`, after noting what they look like."""
         arrays, self._data_structure = tree.flatten(data)
         data_arrays = [np.asarray(array) for array in arrays]
-        rows = {len(array) for array in data_arrays}
-        if len(rows) > 1:
+        if len({len(array) for array in data_arrays}) > 1:
             raise ShapeError(
                 "all arrays must have the same number of rows",
                 where=self.name,
                 got=", ".join(str(array.shape) for array in data_arrays),
             )
-        self._state_specs = [value.spec for value in values]
         self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
         structures = self._state_structure, self._data_structure
-        specs = tuple(self._state_specs), tuple(self._data_specs)
-        key = structures, specs
+        key = structures, tuple(self._state_specs), tuple(self._data_specs)
         if key not in self._cache:
-            self._cache[key] = (tree.leaf_names(state, "state"), {})
+            if state is not None:
+                self._names = tree.leaf_names(state, "state")
+            self._cache[key] = (self._names, {})
         self._names, self._sizes = self._cache[key]
-        self._loops.begin([np.asarray(value.data) for value in values], data_arrays)
+        return data_arrays
+
+    def read(self, part: str) -> Any:
+        """What the state has under the key `part`."""
+        places, structure = self._part(part)
+        return tree.unflatten(structure, map(constant, self._loops.read(places)))
+
+    def write(self, part: str, values: Any) -> None:
+        """Replace what the state has under the key `part`."""
+        places, _ = self._part(part)
+        arrays = [np.asarray(value.data) for value in tree.flatten(values)[0]]
+        self._loops.write(places, arrays)
+
+    def _part(self, part: str) -> tuple[range, tree.Structure]:
+        """The positions of a part of the state, which is a dict, and its structure."""
+        first = 0
+        whole = self._state_structure
+        for key, child in zip(whole.keys, whole.children, strict=True):
+            count = child.leaf_count
+            if key == part:
+                return range(first, first + count), child
+            first += count
+        raise KeyError(part)
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
         """Take a step for each `batch_size` rows of `order`; the last may have fewer.

@@ -115,6 +115,10 @@ class Variable:
             self._value = constant(np.array(new.data), dtype=self.dtype)
         return self
 
+    def adopt(self, value: Any) -> None:
+        """Hold `value`, of the same shape and dtype, without a copy of its numbers."""
+        self._value = value
+
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers."""
         data: np.ndarray[Any, Any] = np.array(self._value.data)

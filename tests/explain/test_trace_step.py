@@ -46,7 +46,7 @@ def larger(optimizer: Any = "adam") -> Sequential:
             layers.Dense(3, activation="softmax", name="classes"),
         ]
     )
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

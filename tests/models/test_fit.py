@@ -12,7 +12,8 @@ from chainrule.functional import random
 from chainrule.jit import Loop
 from chainrule.layers import Dense, Dropout
 from chainrule.optimizers import SGD, Adam
-from chainrule.training.loop import Pieces, epoch_order
+from chainrule.training.loop import Pieces
+from chainrule.training.source import ArraySource, epoch_order
 from tests.tolerances import assert_close
 
 SPARSE = "sparse_categorical_crossentropy"
@@ -28,13 +29,13 @@ def classifier(seed=0, dropout=0.0, optimizer="adam", metrics=("accuracy",)):
     if dropout:
         layers.insert(1, Dropout(dropout))
     model = Sequential(layers)
-    model.compile(optimizer, SPARSE, list(metrics))
+    model.compile(optimizer, SPARSE, metrics=list(metrics))
     return model
 
 
 def regressor(optimizer="sgd", metrics=None):
     model = Sequential([Dense(1, input_shape=(6,))])
-    model.compile(optimizer, "mse", metrics)
+    model.compile(optimizer, "mse", metrics=metrics)
     return model
 
 
@@ -206,20 +207,23 @@ def test_pieces_become_long_enough_and_not_too_long(monkeypatch):
         def __init__(self):
             self.sizes = []
 
+        def feed(self, data):
+            pass
+
         def run(self, order, batch_size):
             self.sizes.append(len(order) // batch_size)
             Clock.now += 0.01 * len(order) / batch_size
 
     monkeypatch.setattr("time.perf_counter", lambda: Clock.now)
     loop = Slow()
-    done = [d for d, _ in Pieces(loop, 4).run(np.arange(4 * 200 + 1))]
+    done = [d for d, _ in Pieces(loop).run(ArraySource((), 4 * 200 + 1, 4))]
     assert done[-1] == 801
     assert loop.sizes[:3] == [1, 8, 20]
     assert max(loop.sizes) == 20
 
 
 def test_every_epoch_has_an_order_of_its_own():
-    key = random.key(0)
+    key = tuple(random.key(0).numpy())
     orders = [epoch_order(key, epoch, 50) for epoch in range(3)]
     for order in orders:
         assert sorted(order.tolist()) == list(range(50))
@@ -241,14 +245,13 @@ def test_shuffle_can_be_switched_off():
 def test_whole_numbers_are_cast_in_the_step_and_not_in_memory(monkeypatch):
     images = RNG.integers(0, 255, (60, 6), np.uint8)
     seen = []
-    begin = Loop.begin
+    feed = Loop.feed
 
-    def spy(self, state, data):
-        if data:
-            seen.append(data["x"])
-        begin(self, state, data)
+    def spy(self, data):
+        seen.append(data["x"])
+        feed(self, data)
 
-    monkeypatch.setattr(Loop, "begin", spy)
+    monkeypatch.setattr(Loop, "feed", spy)
     model = classifier()
     model.fit(images, CLASSES[:60], verbose=0, seed=0)
     assert seen[0].dtype == np.uint8
@@ -457,7 +460,7 @@ def test_evaluate_does_not_train():
 def test_accuracy_is_the_kind_that_labels_and_outputs_ask_for(loss, units, y, accuracy):
     activation = "sigmoid" if loss == "binary_crossentropy" else "softmax"
     model = Sequential([Dense(units, activation, input_shape=(6,))])
-    model.compile("sgd", loss, ["accuracy", chainrule.metrics.get(accuracy)])
+    model.compile("sgd", loss, metrics=["accuracy", chainrule.metrics.get(accuracy)])
     found = model.evaluate(X, y, verbose=0, return_dict=True)
     assert found["accuracy"] == found[accuracy]
 
@@ -465,7 +468,9 @@ def test_accuracy_is_the_kind_that_labels_and_outputs_ask_for(loss, units, y, ac
 def test_accuracy_of_logits_counts_from_zero():
     model = Sequential([Dense(1, input_shape=(6,))])
     model.compile(
-        "sgd", chainrule.losses.BinaryCrossentropy(from_logits=True), ["accuracy"]
+        "sgd",
+        chainrule.losses.BinaryCrossentropy(from_logits=True),
+        metrics=["accuracy"],
     )
     right = (model.predict(X, verbose=0)[:, 0] > 0) == (CLASSES > 0)
     assert model.evaluate(X, CLASSES > 0, verbose=0)[1] == pytest.approx(right.mean())

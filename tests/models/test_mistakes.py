@@ -52,7 +52,7 @@ def linear(units):
 
 def problems_of(layers, loss, y, x=X, metrics=None, **arguments):
     model = layers if isinstance(layers, Sequential) else network(*layers)
-    model.compile("sgd", loss, metrics)
+    model.compile("sgd", loss, metrics=metrics)
     before = model.get_weights()
     with pytest.raises(DataError) as caught:
         model.fit(x, y, verbose=0, **arguments)

@@ -28,7 +28,7 @@ def make_model():
             Dense(4, "softmax", kernel_initializer="he_normal"),
         ]
     )
-    model.compile(Adam(0.01, clipnorm=1.0), SPARSE, ["accuracy"])
+    model.compile(Adam(0.01, clipnorm=1.0), SPARSE, metrics=["accuracy"])
     return model
 
 

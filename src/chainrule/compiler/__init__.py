@@ -35,6 +35,15 @@ class Loops(Protocol):
     def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
         """Set the state and the data."""
 
+    def feed(self, data: Sequence[Array]) -> None:
+        """Set the data; the state stays."""
+
+    def write(self, places: Sequence[int], arrays: Sequence[Array]) -> None:
+        """Set a part of the state, named by positions."""
+
+    def read(self, places: Sequence[int]) -> list[Array]:
+        """A part of the state now."""
+
     def run(
         self, graph: Graph, rows: Array, batch_size: int, captured: Sequence[Array]
     ) -> list[Array]:

@@ -52,6 +52,21 @@ class InterpretedLoop:
         self._state = list(state)
         self._data = list(data)
 
+    def feed(self, data: Sequence[np.ndarray[Any, Any]]) -> None:
+        """Set the data; the state stays."""
+        self._data = list(data)
+
+    def write(
+        self, places: Sequence[int], arrays: Sequence[np.ndarray[Any, Any]]
+    ) -> None:
+        """Set a part of the state, named by positions."""
+        for place, array in zip(places, arrays, strict=True):
+            self._state[place] = array
+
+    def read(self, places: Sequence[int]) -> list[np.ndarray[Any, Any]]:
+        """A part of the state now."""
+        return [self._state[place] for place in places]
+
     def run(
         self,
         graph: Graph,

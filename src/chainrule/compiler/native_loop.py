@@ -57,7 +57,20 @@ class NativeLoop:
             self._state = [StateBuffer(spec) for spec in specs]
         for buffer, array in zip(self._state, state, strict=True):
             buffer.array[...] = array
+        self.feed(data)
+
+    def feed(self, data: Sequence[Array]) -> None:
+        """Set the data, which are read where they are; the state stays."""
         self._data = [np.ascontiguousarray(array) for array in data]
+
+    def write(self, places: Sequence[int], arrays: Sequence[Array]) -> None:
+        """Set a part of the state, named by positions."""
+        for place, array in zip(places, arrays, strict=True):
+            self._state[place].array[...] = array
+
+    def read(self, places: Sequence[int]) -> list[Array]:
+        """A part of the state now."""
+        return [self._state[place].copy() for place in places]
 
     def run(
         self, graph: Graph, rows: Array, batch_size: int, captured: Sequence[Array]

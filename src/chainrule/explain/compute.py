@@ -45,8 +45,7 @@ class _Step:
         self.parts = parts
         self.layers = layers
         self.state = state
-        self.x = autocast(batch["x"], parts.dtype)
-        self.y = autocast(batch["y"], parts.dtype)
+        self.batch = {key: autocast(part, parts.dtype) for key, part in batch.items()}
         self.key = random.fold_in(state["key"], state["step"])
         self.observer = Observer()
 
@@ -57,8 +56,9 @@ class _Step:
             random.stream(self.key),
             self.observer.watching(self.layers),
         ):
-            loss, y_pred = measure_loss(self.parts, self.x, self.y, training=True)
-            return loss, (y_pred, current_values(self.parts.frozen))
+            found = measure_loss(self.parts, self.batch, training=True)
+            kept = found.y_pred, current_values(self.parts.frozen)
+            return found.losses["loss"], kept
 
     def compute(self) -> Computed:
         trainable, frozen = self.state["trainable"], self.state["frozen"]

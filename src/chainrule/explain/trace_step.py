@@ -19,7 +19,10 @@ from chainrule.explain.formulas import (
 )
 from chainrule.explain.step_trace import LayerTrace, LossTrace, OptimizerTrace
 from chainrule.functional import random
+from chainrule.ir import tree
 from chainrule.ir.trace import constant
+from chainrule.models.fitting import Given, read, train_runtime
+from chainrule.models.prepare import Preparation
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,16 @@ def trace_step(
         (1.0, [[2.0]])
     """
     objective = model._compiled("trace_step")
-    examples, _ = model._prepare(x, y, None, objective, "trace_step")
-    runtime = model._train_runtime(objective, examples)
+    preparation = Preparation(model._preparable(objective), "trace_step")
+    examples = read(preparation, Given(x, y))
+    runtime = train_runtime(model, objective, examples)
     _, key = random.split(random.key(seed), 2)
     state = runtime.store.training(key, constant(np.array(0, np.int64)))
-    batch = {"x": constant(examples.x), "y": constant(examples.y)}
+    batch = tree.tree_map(constant, examples.tree)
     computed = compute_step(runtime.parts, model.layers, state, batch)
-    trace = _trace(objective, computed, examples.y, state["optimizer"], apply)
+    assert runtime.parts.targets is not None
+    view = objective.views(runtime.parts.targets.names)[0]
+    trace = _trace(view, computed, examples.y, state["optimizer"], apply)
     if apply:
         runtime.store.keep(computed.state)
     if verbose and not in_notebook():
@@ -141,7 +147,7 @@ def trace_step(
 def _trace(
     objective: Any, computed: Computed, labels: Any, state: Any, applied: bool
 ) -> StepTrace:
-    loss, optimizer = objective.loss, objective.optimizer
+    loss, optimizer = objective.loss, objective.whole.optimizer
     reduction = getattr(loss, "reduction", None)
     how = (objective.name, reduction, objective.from_logits)
     kind = type(optimizer).__name__

@@ -14,6 +14,7 @@ from chainrule.layers import Layer
 from chainrule.models.arguments import decode, encode
 from chainrule.models.graph import Graph, function_name
 from chainrule.models.model import Model
+from chainrule.models.prepare import Outputs
 
 
 class Functional(Model):
@@ -175,6 +176,15 @@ class Functional(Model):
     def _sample_shape(self) -> Any:
         """The shape of a sample; of several inputs, as they were given."""
         return tree.tree_map(lambda symbol: symbol.shape[1:], self.input)
+
+    def _outputs(self) -> Outputs:
+        """The outputs by name, as they were declared."""
+        shapes = tuple(symbol.shape[1:] for symbol in self.outputs)
+        return Outputs(tuple(self.output_names), shapes)
+
+    def _takes_several(self) -> bool:
+        """A list of arrays is several inputs where there are several."""
+        return len(self.inputs) > 1
 
     def _build_for_samples(self, shape: Any) -> None:
         """Nothing: the weights are there since it was drawn."""

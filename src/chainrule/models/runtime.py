@@ -14,6 +14,7 @@ from chainrule.training.step import (
     make_train_step,
 )
 from chainrule.training.store import Store
+from chainrule.training.targets import Targets
 
 
 class Runtime:
@@ -22,26 +23,30 @@ class Runtime:
     Args:
         parts: what the steps are made of.
         optimizer_state: a state to go on from.
+        backend: what runs the steps; the one that is set where None.
     """
 
-    def __init__(self, parts: Parts, optimizer_state: Any = None) -> None:
+    def __init__(
+        self, parts: Parts, optimizer_state: Any = None, backend: str | None = None
+    ) -> None:
         self.parts = parts
+        self.backend = backend
         self.store = Store(parts, optimizer_state)
 
     @cached_property
     def train(self) -> Loop:
         """The loop of the train step."""
-        return Loop(make_train_step(self.parts), name="train")
+        return Loop(make_train_step(self.parts), name="train", backend=self.backend)
 
     @cached_property
     def test(self) -> Loop:
         """The loop of the test step."""
-        return Loop(make_test_step(self.parts), name="test")
+        return Loop(make_test_step(self.parts), name="test", backend=self.backend)
 
     @cached_property
     def predict(self) -> Loop:
         """The loop of the predict step."""
-        return Loop(make_predict_step(self.parts), name="predict")
+        return Loop(make_predict_step(self.parts), name="predict", backend=self.backend)
 
     def fits(self, parts: Parts) -> bool:
         """Whether steps made of `parts` would be the same."""
@@ -49,9 +54,8 @@ class Runtime:
         return (
             _same(mine.trainable, parts.trainable)
             and _same(mine.frozen, parts.frozen)
-            and mine.loss is parts.loss
+            and mine.targets is parts.targets
             and mine.optimizer is parts.optimizer
-            and mine.metrics is parts.metrics
         )
 
     def optimizer_state_for(self, parts: Parts) -> Any:
@@ -70,12 +74,12 @@ def _same(first: Any, second: Any) -> bool:
     )
 
 
-def make_parts(model: Any, call: Callable[..., Any], objective: Any = None) -> Parts:
-    """The parts of a model that only predicts, or whose metrics are not known yet."""
-    return Parts(
-        call,
-        model.trainable_weights,
-        model.non_trainable_weights,
-        loss=None if objective is None else objective.loss,
-        optimizer=None if objective is None else objective.optimizer,
-    )
+def make_parts(
+    model: Any,
+    call: Callable[..., Any],
+    targets: Targets | None = None,
+    optimizer: Any = None,
+) -> Parts:
+    """The parts of a model; one that only predicts has no targets."""
+    trainable, frozen = model.trainable_weights, model.non_trainable_weights
+    return Parts(call, trainable, frozen, targets, optimizer)

@@ -15,8 +15,10 @@ from chainrule.layers import Layer
 from chainrule.layers.host import entered, inside_entry
 from chainrule.models.ends import sample_shape
 from chainrule.models.model import Model, Shape
+from chainrule.models.prepare import Outputs
 from chainrule.symbolic import SymbolicTensor
 from chainrule.training.checks import SampleShape
+from chainrule.training.targets import Output, default_names
 
 
 class Sequential(Model):
@@ -278,6 +280,23 @@ class Sequential(Model):
         shape = self._sample_shape()
         if shape is not None:
             self.build_for((None, *shape))
+
+    def _outputs(self) -> Outputs | None:
+        if not self.built:
+            return None
+        ends = symbols_in(self._symbols[-1])
+        named = len(ends) == 1 and bool(self._layers)
+        names = (
+            [self._layers[-1].name] if named else default_names([Output()] * len(ends))
+        )
+        return Outputs(tuple(names), tuple(symbol.shape[1:] for symbol in ends))
+
+    def _takes_several(self) -> bool | None:
+        return False
+
+    def _build_for_samples(self, shape: tuple[int, ...]) -> None:
+        self._seen_shape = shape
+        self.build_for((None, *shape))
 
     def _flat_layers(self) -> list[Layer]:
         return list(_flatten(self._layers))

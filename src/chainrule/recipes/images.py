@@ -116,7 +116,7 @@ def build(plan: Plan, images: Images) -> Sequential:
     optimizer = optimizers.get(plan.optimizer)
     if plan.learning_rate is not None:
         optimizer.learning_rate = plan.learning_rate
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -6,5 +6,6 @@ the weights.
 
 from chainrule.training.callbacks import Callback, CallbackList
 from chainrule.training.history import History
+from chainrule.training.splits import Split
 
-__all__ = ["Callback", "CallbackList", "History"]
+__all__ = ["Callback", "CallbackList", "History", "Split"]

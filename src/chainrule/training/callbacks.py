@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError
 
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Callback:

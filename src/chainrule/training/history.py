@@ -7,6 +7,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from chainrule.training.callbacks import Callback, Logs
 from chainrule.training.files import write_atomically
@@ -16,7 +17,8 @@ class History(Callback):
     """The numbers of every finished epoch; `fit` returns it.
 
     Attributes:
-        history: for each name (`loss`, `accuracy`, `val_loss`, ...) a number an epoch.
+        history: for each name (`loss`, `accuracy`, `val_loss`, ...) a number an epoch;
+            a list of numbers where the metric gives several.
         epoch: the numbers of the epochs, counted from 0.
         interrupted: whether Ctrl-C ended training.
 
@@ -29,14 +31,17 @@ class History(Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
         self.interrupted = False
         self._rows: list[Logs] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Keep the numbers of this epoch."""
-        row = {name: float(number) for name, number in (logs or {}).items()}
+        row = {
+            name: value if isinstance(value, list) else float(value)
+            for name, value in (logs or {}).items()
+        }
         self.epoch.append(epoch)
         self._rows.append(row)
         for name, number in row.items():
@@ -72,14 +77,20 @@ class History(Callback):
             >>> json.loads(path.read_text())["history"]
             {'loss': [0.5]}
         """
-        finite = {
-            name: [number if abs(number) < float("inf") else None for number in column]
-            for name, column in self.history.items()
-        }
-        content = {"epoch": self.epoch, "history": finite}
+        content = {"epoch": self.epoch, "history": _finite(self.history)}
         text = json.dumps(content, indent=1, allow_nan=False)
         return write_atomically(path, text.encode() + b"\n")
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{n} {c[-1]:.4g}" for n, c in self.history.items() if c)
+        pairs = [(n, c[-1]) for n, c in self.history.items() if c]
+        last = ", ".join(f"{n} {x:.4g}" for n, x in pairs if isinstance(x, float))
         return f"<History of {len(self.epoch)} epochs{': ' + last if last else ''}>"
+
+
+def _finite(value: Any) -> Any:
+    """Numbers in nested lists and dicts, with None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return value if abs(value) < float("inf") else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError
 
-Logs = Mapping[str, float]
+Logs = Mapping[str, Any]
 
 
 def format_number(number: float) -> str:
@@ -24,13 +24,14 @@ def format_number(number: float) -> str:
 
 
 def format_logs(logs: Logs) -> str:
-    """Measured numbers on one line.
+    """Measured numbers on one line; tables, such as a confusion matrix, are left out.
 
     Example:
         >>> format_logs({"loss": 0.25, "accuracy": 1.0})
         'loss: 0.2500 - accuracy: 1.0000'
     """
-    return " - ".join(f"{name}: {format_number(logs[name])}" for name in logs)
+    numbers = {name: x for name, x in logs.items() if not isinstance(x, list)}
+    return " - ".join(f"{name}: {format_number(x)}" for name, x in numbers.items())
 
 
 class Silent:
@@ -42,8 +43,8 @@ class Silent:
 
     live = False
 
-    def begin(self, task: str, rows: int, epochs: int = 1) -> None:
-        """A run over `rows` rows, `epochs` times."""
+    def begin(self, task: str, rows: int | None, epochs: int = 1) -> None:
+        """A run over `rows` rows, `epochs` times; None where nobody knows how many."""
 
     def start(self, epoch: int = 0) -> None:
         """A pass over the rows starts."""
@@ -69,7 +70,7 @@ class Lines(Silent):
         Epoch 1/3 - 0.0 s - loss: 0.5000
     """
 
-    def begin(self, task: str, rows: int, epochs: int = 1) -> None:
+    def begin(self, task: str, rows: int | None, epochs: int = 1) -> None:
         """Remember what the lines are about."""
         self.task, self.rows, self.epochs = task, rows, epochs
 
@@ -82,7 +83,7 @@ class Lines(Silent):
         """How the line starts."""
         if self.task == "fit":
             return f"Epoch {self.epoch + 1}/{self.epochs}"
-        return f"{self.task}: {self.rows} rows"
+        return self.task if self.rows is None else f"{self.task}: {self.rows} rows"
 
     def finish(self, logs: Logs) -> None:
         """Print the line."""
@@ -107,7 +108,7 @@ class Bar(Lines):
 
     live = True
 
-    def begin(self, task: str, rows: int, epochs: int = 1) -> None:
+    def begin(self, task: str, rows: int | None, epochs: int = 1) -> None:
         """Prepare the columns."""
         # rich takes a tenth of a second to import, and most runs never show a bar
         from rich import progress  # noqa: PLC0415

@@ -9,19 +9,18 @@ so that it can be compiled as a whole. Its state is one tree:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from chainrule.autodiff.transforms import value_and_grad
+from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.ir import tree
-from chainrule.ir.dtype import DEFAULT_FLOAT, DType, float64
-from chainrule.ir.trace import constant
+from chainrule.ir.dtype import DEFAULT_FLOAT, DType
 from chainrule.layers.layer import collected_losses
 from chainrule.ops import add, cast
+from chainrule.training.targets import Targets
 from chainrule.variable import Variable, current_values, substitute
 
 State = dict[str, Any]
@@ -36,17 +35,15 @@ class Parts:
         call: `call(x, training=...)`, the network.
         trainable: the variables that the optimizer updates.
         frozen: the other variables; `call` may assign to them.
-        loss: `loss(y_true, y_pred)`, a scalar; None for a network that only predicts.
-            What layers and regularizers add to it is added by the step.
-        metrics: metrics by their names in the logs.
+        targets: the losses and metrics of the outputs; None for a network that only
+            predicts. What layers and regularizers add to the loss is added by the step.
         optimizer: None for a network that does not train.
     """
 
     call: Callable[..., Any]
     trainable: Sequence[Variable]
     frozen: Sequence[Variable]
-    loss: Callable[..., Any] | None = None
-    metrics: Mapping[str, Any] | None = None
+    targets: Targets | None = None
     optimizer: Any = None
 
     @property
@@ -65,8 +62,9 @@ def autocast(data: Any, dtype: DType) -> Any:
     """`data` with floats of another width cast to `dtype`; the rest as it is.
 
     Example:
+        >>> from chainrule.functional import asarray
         >>> from chainrule.ir.dtype import float32
-        >>> autocast(constant(np.array([1.5])), float32).dtype
+        >>> autocast(asarray([1.5], dtype="float64"), float32).dtype
         chainrule.float32
     """
 
@@ -79,63 +77,75 @@ def autocast(data: Any, dtype: DType) -> Any:
 
 def initial_metrics(parts: Parts) -> State:
     """The state of the metrics before any batch."""
-    zero = np.zeros((), np.float64)
-    state: State = {"loss": {"total": constant(zero), "count": constant(zero)}}
-    for name, metric in (parts.metrics or {}).items():
-        state[name] = metric.init()
-    return state
+    return {} if parts.targets is None else parts.targets.init()
 
 
-def read_metrics(parts: Parts, state: State) -> dict[str, float]:
+def read_metrics(parts: Parts, state: State) -> dict[str, Any]:
     """What the metrics measured: the mean loss over the samples, then the others."""
-    total, count = (state["loss"][key].numpy() for key in ("total", "count"))
-    logs = {"loss": float(total / count) if count else 0.0}
-    for name, metric in (parts.metrics or {}).items():
-        logs[name] = float(metric.compute(state[name]).numpy())
-    return logs
+    return {} if parts.targets is None else parts.targets.read(state)
 
 
-def _measure(parts: Parts, state: State, loss: Any, y: Any, y_pred: Any) -> State:
-    """The metrics with one more batch.
+@dataclass(frozen=True)
+class Measured:
+    """What a step measures of a batch before its update.
 
-    A batch counts by its samples, so that a smaller last batch weighs less.
+    Attributes:
+        losses: `loss`, what training makes small; and the losses of several outputs.
+        y_pred: what the network returned.
     """
-    rows = len_of(y)
-    mean = state["loss"]
-    weighted = cast(loss, dtype=float64) * float(rows)
-    new: State = {
-        "loss": {
-            "total": mean["total"] + weighted,
-            "count": mean["count"] + float(rows),
-        }
-    }
-    for name, metric in (parts.metrics or {}).items():
-        new[name] = metric.update(state[name], y, y_pred)
-    return new
+
+    losses: dict[str, Any]
+    y_pred: Any
 
 
-def len_of(data: Any) -> int:
-    """Number of rows of a tree of values."""
-    rows: int = tree.flatten(data)[0][0].spec.shape[0]
-    return rows
-
-
-def measure_loss(parts: Parts, x: Any, y: Any, training: bool) -> tuple[Any, Any]:
+def measure_loss(parts: Parts, batch: Any, training: bool) -> Measured:
     """What training makes small, and the predictions that it was measured on.
 
-    The loss of the predictions, the losses that layers added while they were called,
+    The losses of the predictions, the losses that layers added while they were called,
     and the regularizers of the trainable variables, summed up.
+
+    Raises:
+        ArgumentError: when there is nothing to make small.
     """
-    assert parts.loss is not None
-    with collected_losses() as losses:
-        y_pred = parts.call(x, training=training)
-    loss = parts.loss(y, y_pred)
+    assert parts.targets is not None
+    with collected_losses() as extras:
+        y_pred = parts.call(batch["x"], training=training)
+    loss, named = parts.targets.losses(
+        batch.get("y"), y_pred, batch.get("sample_weight")
+    )
     for variable in parts.trainable:
         if variable.regularizer is not None:
-            losses.append(variable.regularizer(variable.value))
-    for extra in losses:
-        loss = add(loss, cast(extra, dtype=loss.spec.dtype))
-    return loss, y_pred
+            extras.append(variable.regularizer(variable.value))
+    for extra in extras:
+        loss = extra if loss is None else add(loss, cast(extra, dtype=loss.spec.dtype))
+    if loss is None:
+        raise no_loss()
+    return Measured({"loss": loss, **named}, y_pred)
+
+
+def no_loss(where: str = "compile") -> ArgumentError:
+    """The error for a model that has nothing to make small."""
+    return ArgumentError(
+        "the model must be compiled with a loss, or a layer must add one by add_loss",
+        where=where,
+        fix="model.compile(optimizer='adam', loss='sparse_categorical_crossentropy', "
+        "metrics=['accuracy'])",
+    )
+
+
+def _prepared(batch: Any, dtype: DType) -> dict[str, Any]:
+    return {name: autocast(part, dtype) for name, part in batch.items()}
+
+
+def _updated(parts: Parts, state: State, found: Measured, batch: Any) -> State:
+    assert parts.targets is not None
+    return parts.targets.update(
+        state["metrics"],
+        found.losses,
+        batch.get("y"),
+        found.y_pred,
+        batch.get("sample_weight"),
+    )
 
 
 def constrain(parts: Parts, trainable: Sequence[Any]) -> list[Any]:
@@ -150,15 +160,18 @@ def constrain(parts: Parts, trainable: Sequence[Any]) -> list[Any]:
 def make_train_step(parts: Parts) -> Step:
     """A step that trains: `step(state, {"x": ..., "y": ...}) -> (state, None)`.
 
+    The batch may hold `sample_weight` as well, and need not hold `y`.
+
     Example:
         >>> from chainrule.functional import asarray, random
         >>> from chainrule.losses import MeanSquaredError
         >>> from chainrule.optimizers import SGD
         >>> from chainrule.training.store import Store
+        >>> from chainrule.training.targets import Output
         >>> slope = Variable([2.0])
         >>> parts = Parts(
         ...     lambda x, training: x * slope.value,
-        ...     [slope], [], MeanSquaredError(), {}, SGD(0.25)
+        ...     [slope], [], Targets([Output(loss=MeanSquaredError())]), SGD(0.25)
         ... )
         >>> state = Store(parts).training(random.key(0), asarray(0))
         >>> batch = {"x": asarray([[1.0]]), "y": asarray([[5.0]])}
@@ -169,26 +182,27 @@ def make_train_step(parts: Parts) -> Step:
     dtype = parts.dtype
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
-        x, y = autocast(batch["x"], dtype), autocast(batch["y"], dtype)
+        batch = _prepared(batch, dtype)
         key = random.fold_in(state["key"], state["step"])
 
         def forward(trainable: Any) -> Any:
             values = [*trainable, *state["frozen"]]
             with substitute(parts.variables, values), random.stream(key):
-                loss, y_pred = measure_loss(parts, x, y, training=True)
-                return loss, (y_pred, current_values(parts.frozen))
+                found = measure_loss(parts, batch, training=True)
+                kept = found.losses, found.y_pred, current_values(parts.frozen)
+                return found.losses["loss"], kept
 
         differentiated = value_and_grad(forward, has_aux=True)
-        (loss, (y_pred, frozen)), gradients = differentiated(state["trainable"])
+        (loss, (losses, y_pred, frozen)), gradients = differentiated(state["trainable"])
         trainable, optimizer = parts.optimizer.update(
             gradients, state["optimizer"], state["trainable"], loss
         )
-        metrics = _measure(parts, state["metrics"], loss, y, y_pred)
+        found = Measured({**losses, "loss": loss}, y_pred)
         return {
             "trainable": constrain(parts, trainable),
             "frozen": frozen,
             "optimizer": optimizer,
-            "metrics": metrics,
+            "metrics": _updated(parts, state, found, batch),
             "key": state["key"],
             "step": state["step"] + 1,
         }, None
@@ -201,10 +215,10 @@ def make_test_step(parts: Parts) -> Step:
     dtype = parts.dtype
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
-        x, y = autocast(batch["x"], dtype), autocast(batch["y"], dtype)
+        batch = _prepared(batch, dtype)
         with substitute(parts.variables, state["variables"]):
-            loss, y_pred = measure_loss(parts, x, y, training=False)
-        metrics = _measure(parts, state["metrics"], loss, y, y_pred)
+            found = measure_loss(parts, batch, training=False)
+        metrics = _updated(parts, state, found, batch)
         return {"variables": state["variables"], "metrics": metrics}, None
 
     return step

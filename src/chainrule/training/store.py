@@ -45,10 +45,10 @@ class Store:
         return {"variables": values, "metrics": initial_metrics(self.parts)}
 
     def keep(self, state: State) -> None:
-        """Put what training made into the variables."""
+        """Put what training made into the variables, which hold its very arrays."""
         values = [*state["trainable"], *state["frozen"]]
         for variable, value in zip(self.parts.variables, values, strict=True):
-            variable.assign(value)
+            variable.adopt(value)
         self.optimizer_state = self.parts.optimizer.state = state["optimizer"]
         self._note()
 

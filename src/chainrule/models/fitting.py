@@ -1,0 +1,406 @@
+"""One run of a model over data: what `fit`, `evaluate` and `predict` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ArgumentError
+from chainrule.functional import random
+from chainrule.ir import tree
+from chainrule.models.objective import Objective
+from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
+from chainrule.models.runtime import Runtime, make_parts
+from chainrule.training.callbacks import CallbackList
+from chainrule.training.data import Array, split_rows
+from chainrule.training.history import History
+from chainrule.training.loop import Fit, measure
+from chainrule.training.loop import predict as run_predict
+from chainrule.training.mistakes import Mistake
+from chainrule.training.progress import Silent, make_progress
+from chainrule.training.source import ArraySource, Source
+from chainrule.training.splits import Split
+
+DEFAULT_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Given:
+    """The data that a method was called with; see `Model.fit`."""
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+    class_weight: Any = None
+    validation_data: Any = None
+    validation_split: Any = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run of `fit` goes; see there."""
+
+    batch_size: int | None = None
+    epochs: int = 1
+    verbose: str | int = "auto"
+    shuffle: bool = True
+    initial_epoch: int = 0
+    steps_per_epoch: int | None = None
+    validation_steps: int | None = None
+    validation_batch_size: int | None = None
+    validation_freq: int | Collection[int] = 1
+    max_time: float | timedelta | None = None
+    measure_train: bool = False
+    sanity_steps: int = 2
+    overfit_batches: int = 0
+    fast_dev_run: bool | int = False
+
+    def checked(self, preparation: Preparation) -> Plan:
+        """The plan with its defaults; what is wrong goes to `preparation`."""
+        size = DEFAULT_BATCH if self.batch_size is None else self.batch_size
+        plan = replace(self, batch_size=size)
+        for name, least in _WHOLE_NUMBERS.items():
+            value = getattr(plan, name)
+            if value is not None:
+                preparation.check_whole(name, value, least)
+        if not isinstance(plan.validation_freq, Collection):
+            preparation.check_whole("validation_freq", plan.validation_freq, 1)
+        return plan if preparation.mistakes else plan._shortened()
+
+    @property
+    def validation_size(self) -> int | None:
+        """Rows of a batch in validation."""
+        own = self.validation_batch_size
+        return self.batch_size if own is None else own
+
+    def _shortened(self) -> Plan:
+        """The plan of a smoke run, where one was asked for."""
+        if self.fast_dev_run:
+            steps = int(self.fast_dev_run)
+            epochs = min(self.epochs, self.initial_epoch + 1)
+            return replace(
+                self, epochs=epochs, steps_per_epoch=steps, validation_steps=steps
+            )
+        if self.overfit_batches:
+            return replace(self, steps_per_epoch=None, shuffle=False)
+        return self
+
+    def validates(self, epoch: int) -> bool:
+        """Whether to validate after this epoch, counted from 0."""
+        if isinstance(self.validation_freq, Collection):
+            return epoch + 1 in self.validation_freq
+        return (epoch + 1) % self.validation_freq == 0
+
+    @property
+    def seconds(self) -> float | None:
+        """The time that training may take."""
+        if isinstance(self.max_time, timedelta):
+            return self.max_time.total_seconds()
+        return self.max_time
+
+
+_WHOLE_NUMBERS = {
+    "batch_size": 1,
+    "epochs": 0,
+    "initial_epoch": 0,
+    "steps_per_epoch": 1,
+    "validation_steps": 1,
+    "validation_batch_size": 1,
+    "sanity_steps": 0,
+    "overfit_batches": 0,
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Samples, and the rows of them to use.
+
+    Attributes:
+        examples: the samples.
+        rows: how many there are, or the numbers of those to use.
+    """
+
+    examples: Examples
+    rows: int | Array
+
+    def source(
+        self, batch_size: int | None, steps: int | None = None, key: Any = None
+    ) -> Source:
+        """The batches of these samples."""
+        assert batch_size is not None
+        return ArraySource(self.examples.tree, self.rows, batch_size, key, steps)
+
+
+def fit(
+    model: Any, given: Given, plan: Plan, callbacks: Any, seed: int | None
+) -> History:
+    """Train a model; see `Model.fit`."""
+    objective = model._compiled("fit")
+    key = key_of(seed)
+    preparation = Preparation(model._preparable(objective, key), "fit")
+    plan = plan.checked(preparation)
+    train, validation = _read_both(preparation, given, plan)
+    runtime = train_runtime(model, objective, train.examples)
+    order_key, step_key = random.split(key, 2)
+    source = train.source(
+        plan.batch_size, plan.steps_per_epoch, order_key if plan.shuffle else None
+    )
+    model.stop_training = False
+    model.history = History()
+    model.reset_metrics()
+    params = {"epochs": plan.epochs, "steps": source.steps, "verbose": plan.verbose}
+    run = Fit(
+        runtime.train,
+        runtime.store,
+        source,
+        plan.epochs,
+        step_key,
+        plan.initial_epoch,
+        measures=_measures(runtime, plan, train, validation),
+        callbacks=CallbackList(callbacks, model, params),
+        progress=make_progress(plan.verbose),
+        stopped=lambda: bool(model.stop_training),
+        max_time=plan.seconds,
+    )
+    if validation is not None and plan.sanity_steps and plan.epochs:
+        steps = min(plan.sanity_steps, plan.validation_steps or plan.sanity_steps)
+        first = validation.source(plan.validation_size, steps)
+        measure(runtime.test, runtime.store, first)
+    return run.run(model.history)
+
+
+def _measures(
+    runtime: Runtime, plan: Plan, train: Selection, validation: Selection | None
+) -> Callable[[int, Callable[[], None]], dict[str, Any]] | None:
+    """What is measured after an epoch."""
+    if validation is None and not plan.measure_train:
+        return None
+
+    def run(epoch: int, check: Callable[[], None]) -> dict[str, Any]:
+        logs: dict[str, Any] = {}
+        if plan.measure_train:
+            source = train.source(plan.batch_size, plan.steps_per_epoch)
+            logs |= measure(runtime.test, runtime.store, source, check=check)
+        if validation is not None and plan.validates(epoch):
+            source = validation.source(plan.validation_size, plan.validation_steps)
+            found = measure(runtime.test, runtime.store, source, check=check)
+            logs |= {f"val_{name}": number for name, number in found.items()}
+        return logs
+
+    return run
+
+
+def _read_both(
+    preparation: Preparation, given: Given, plan: Plan
+) -> tuple[Selection, Selection | None]:
+    """Data to train on and, where it is wanted, data to validate with.
+
+    Raises:
+        DataError: naming every mistake, with the corrected lines.
+    """
+    share = given.validation_split
+    usable = isinstance(share, Split) or check_fraction(preparation, share)
+    train = preparation.read_training(
+        given.x, given.y, given.sample_weight, given.class_weight
+    )
+    held_out: Selection | None = None
+    selected = None if train is None else Selection(train, train.rows)
+    if given.validation_data is not None:
+        found = preparation.read_validation(given.validation_data)
+        held_out = None if found is None else Selection(found, found.rows)
+    elif usable and share and train is not None and not preparation.mistakes:
+        selected, held_out = split(preparation, train, share)
+    preparation.finish()
+    assert selected is not None
+    if plan.overfit_batches:
+        assert plan.batch_size is not None
+        return _first(selected, plan.overfit_batches * plan.batch_size), None
+    return selected, held_out
+
+
+def _first(selection: Selection, count: int) -> Selection:
+    """The first rows of a selection."""
+    rows = selection.rows
+    if isinstance(rows, int):
+        return replace(selection, rows=min(rows, count))
+    return replace(selection, rows=rows[:count])
+
+
+def check_fraction(preparation: Preparation, fraction: Any) -> bool:
+    """Whether `validation_split` is a share of the rows."""
+    number = isinstance(fraction, (int, float, np.number))
+    share = number and bool(0 <= fraction < 1)
+    if not share:
+        preparation.mistakes.append(
+            Mistake(
+                "the part for validation must be a share of the rows",
+                "validation_split",
+                got=repr(fraction),
+                expected="0 <= validation_split < 1, or a Split",
+                fix="validation_split=0.2",
+            )
+        )
+    return share
+
+
+def split(
+    preparation: Preparation, examples: Examples, share: float | Split
+) -> tuple[Selection, Selection | None]:
+    """The rows to train on, and those to validate with: the last ones, or a `Split`."""
+    whole = Selection(examples, examples.rows)
+    if isinstance(share, Split):
+        try:
+            first, second = share.rows(examples.rows, examples.y)
+        except ArgumentError as error:
+            preparation.mistakes.append(as_mistake(error))
+            return whole, None
+        return Selection(examples, first), Selection(examples, second)
+    start = split_rows(examples.rows, share)
+    if start in (0, examples.rows):
+        preparation.mistakes.append(
+            Mistake(
+                f"{examples.rows} rows cannot be split: one part would be empty",
+                "validation_split",
+                got=repr(share),
+                expected="at least one row to train on, and one to validate with",
+            )
+        )
+        return whole, None
+    train, held_out = (
+        examples.take(slice(None, start)),
+        examples.take(slice(start, None)),
+    )
+    return Selection(train, train.rows), Selection(held_out, held_out.rows)
+
+
+def evaluate(
+    model: Any,
+    given: Given,
+    batch_size: int | None,
+    steps: int | None,
+    verbose: str | int,
+    callbacks: Any,
+) -> dict[str, Any]:
+    """Measure a model; see `Model.evaluate`."""
+    objective = model._compiled("evaluate")
+    selection, batch_size = _prepare(model, given, batch_size, objective, "evaluate")
+    runtime = train_runtime(model, objective, selection.examples)
+    source = selection.source(batch_size, steps)
+    called = CallbackList(callbacks, model, {"verbose": verbose})
+    progress = make_progress(verbose)
+    model.reset_metrics()
+    called.call("on_test_begin", {})
+    progress.begin("evaluate", source.rows)
+    try:
+        logs = measure(runtime.test, runtime.store, source, progress)
+    finally:
+        progress.end()
+        source.close()
+    called.call("on_test_end", logs)
+    return logs
+
+
+def predict(
+    model: Any,
+    x: Any,
+    batch_size: int | None,
+    steps: int | None,
+    verbose: str | int,
+    callbacks: Any,
+) -> Any:
+    """The outputs of a model; see `Model.predict`."""
+    selection, batch_size = _prepare(model, Given(x), batch_size, None, "predict")
+    runtime = predict_runtime(model)
+    source = selection.source(batch_size, steps)
+    called = CallbackList(callbacks, model, {"verbose": verbose})
+    progress = make_progress(verbose)
+    if not progress.live and verbose != 2:
+        progress = Silent()
+    called.call("on_predict_begin", {})
+    progress.begin("predict", source.rows)
+    try:
+        pieces = run_predict(runtime.predict, runtime.store, source, progress)
+    finally:
+        progress.end()
+        source.close()
+    called.call("on_predict_end", {})
+    return joined(pieces)
+
+
+def joined(pieces: list[Any]) -> Any:
+    """Outputs of several pieces as one, in NumPy arrays."""
+    return tree.tree_map(
+        lambda *parts: np.concatenate([part.numpy() for part in parts]), *pieces
+    )
+
+
+def _prepare(
+    model: Any, given: Given, batch_size: int | None, objective: Any, task: str
+) -> tuple[Selection, int]:
+    batch_size = DEFAULT_BATCH if batch_size is None else batch_size
+    preparation = Preparation(model._preparable(objective), task)
+    preparation.check_whole("batch_size", batch_size, 1)
+    examples = read(preparation, given)
+    return Selection(examples, examples.rows), batch_size
+
+
+def read(preparation: Preparation, given: Given) -> Examples:
+    """Data that a model can be given.
+
+    Raises:
+        DataError: naming every mistake, with the corrected lines.
+    """
+    examples = preparation.read(
+        given.x, given.y, given.sample_weight, given.class_weight
+    )
+    preparation.finish()
+    assert examples is not None
+    return examples
+
+
+def train_runtime(model: Any, objective: Objective, data: Examples) -> Runtime:
+    """The steps for training and measuring on data like this."""
+    outputs: Outputs | None = model._outputs()
+    assert outputs is not None
+    shapes = target_shapes(data.y, outputs)
+    targets = objective.targets(outputs.names, shapes, outputs.shapes)
+    parts = make_parts(model, model._forward, targets, objective.optimizer)
+    old = model._runtime
+    if old is not None and old.fits(parts):
+        return old
+    state = model._loaded_state if old is None else old.optimizer_state_for(parts)
+    model._loaded_state = None
+    model._runtime = Runtime(parts, state, objective.settings.backend)
+    return model._runtime
+
+
+def target_shapes(y: Any, outputs: Outputs) -> list[Any]:
+    """The shape of a sample of each target; None where there is none."""
+    single = not isinstance(y, list)
+    parts = [y] * len(outputs.names) if single else y
+    return [None if part is None else part.shape[1:] for part in parts]
+
+
+def predict_runtime(model: Any) -> Runtime:
+    """The steps for predicting."""
+    parts = make_parts(model, model._forward)
+    if model._predictor is None or not model._predictor.fits(parts):
+        objective = model._objective
+        backend = None if objective is None else objective.settings.backend
+        model._predictor = Runtime(parts, backend=backend)
+    return model._predictor
+
+
+def key_of(seed: Any) -> Any:
+    """The random key of one run: that of its seed, or else the next of all."""
+    if seed is None:
+        return random.next_key()
+    if not isinstance(seed, (int, np.integer)):
+        raise ArgumentError(
+            "a seed is a whole number", where="seed", got=repr(seed), fix="seed=0"
+        )
+    return random.key(int(seed))
