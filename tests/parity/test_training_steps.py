@@ -156,6 +156,65 @@ KERAS_CASES = [
     Case("Adam", {"learning_rate": 0.01, "amsgrad": True}),
     Case("AdamW"),
     Case("AdamW", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    Case("SGD", {**RATE, "gradient_accumulation_steps": 3, "clipnorm": 0.2}),
+    Case("Adam", {"gradient_accumulation_steps": 4, "use_ema": True}),
+    Case("Adam", {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5}),
+    Case("Adam", {"loss_scale_factor": 1 / 64}),
+    Case("Adamax", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    Case("Nadam"),
+    Case("Nadam", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    Case("Adagrad", RATE),
+    Case("Adadelta", {"learning_rate": 1.0}),
+    Case("Adafactor", {"learning_rate": 0.1}),
+    Case("Adafactor", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    Case("Ftrl", {"learning_rate": 0.1}),
+    Case(
+        "Ftrl",
+        {
+            "learning_rate": 0.1,
+            "learning_rate_power": -0.6,
+            "l1_regularization_strength": 0.01,
+            "l2_regularization_strength": 0.01,
+            "l2_shrinkage_regularization_strength": 0.01,
+            "beta": 0.5,
+            "weight_decay": 0.01,
+        },
+    ),
+    Case("Lion", {"learning_rate": 0.003, "weight_decay": 0.1}),
+    Case("Lamb", {"learning_rate": 0.01}),
+    Case("Lamb", {"learning_rate": 0.01, "weight_decay": 0.1}),
+    Case("Muon", {"learning_rate": 0.01}),
+    Case(
+        "Muon",
+        {
+            "learning_rate": 0.01,
+            "exclude_layers": ["last"],
+            "nesterov": False,
+            "rms_rate": None,
+            "adam_lr_ratio": 0.5,
+        },
+    ),
+]
+# in the first, PyTorch's divisors are given an epsilon too small to matter
+CASES += [
+    Case(
+        "Adamax",
+        {"learning_rate": 0.01, "epsilon": 1e-12},
+        "Adamax",
+        {"lr": 0.01, "eps": 1e-12},
+    ),
+    Case(
+        "Adagrad",
+        {**RATE, "epsilon": 0.0},
+        "Adagrad",
+        {"lr": 0.05, "eps": 0.0, "initial_accumulator_value": 0.1},
+    ),
+    Case(
+        "Adadelta",
+        {"learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-6},
+        "Adadelta",
+        {"lr": 1.0, "rho": 0.9, "eps": 1e-6},
+    ),
 ]
 
 
@@ -182,13 +241,14 @@ def our_losses(task: Task, case: Case) -> Array:
     x, y = make_data(task)
     net: Sequence[Layer] = [
         Dense(HIDDEN, "tanh"),
-        Dense(task.units, task.activation),
+        Dense(task.units, task.activation, name="last"),
     ]
     for layer, width in zip(net, (INPUTS, HIDDEN), strict=True):
         layer.build_for((None, width))
     variables = [variable for layer in net for variable in layer.weights]
     loss = losses.get(task.loss)
     optimizer = optimizers.get({"class_name": case.name, "config": case.arguments})
+    optimizer.build(variables)
 
     def loss_of(params: list[Any], inputs: Any, labels: Any) -> Any:
         with substitute(variables, params):
@@ -233,7 +293,7 @@ def keras_losses(task: Task, case: Case) -> Array:
         [
             keras.Input((INPUTS,)),
             keras.layers.Dense(HIDDEN, "tanh"),
-            keras.layers.Dense(task.units, task.activation),
+            keras.layers.Dense(task.units, task.activation, name="last"),
         ]
     )
     net.set_weights(make_weights(task))
@@ -248,7 +308,8 @@ def keras_losses(task: Task, case: Case) -> Array:
         net.zero_grad()
         value.backward()
         grads = [variable.value.grad for variable in variables]
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Nadam copies tensors in an old way
             optimizer.apply(grads, variables)
         found.append(value.item())
     return np.array(found, "float32")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from chainrule import functional
-from chainrule.configurable import Configurable, Registry, snake_case
+from chainrule.configurable import Registry, snake_case
 from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
+from chainrule.ir import tree
+from chainrule.optimizers.groups import Exclusions, excluded, multipliers_of
+from chainrule.optimizers.options import Checked, ClippingOptions, OptimizerOptions
+from chainrule.optimizers.rates import as_rate, rate_at
 from chainrule.optimizers.transforms import (
     Moment,
     Transformation,
@@ -16,58 +20,44 @@ from chainrule.optimizers.transforms import (
     clip_by_global_norm,
     clip_by_norm,
     clip_by_value,
-    decay_weights,
+    like,
+    mix,
 )
 from chainrule.variable import Variable
 
+__all__ = ["REGISTRY", "ClippingOptions", "Optimizer", "OptimizerOptions"]
+
 REGISTRY = Registry("optimizer", "optimizer")
 LearningRate = float | Callable[[Tensor], Any]
+EXCLUSIONS = "exclude_from_weight_decay"
 
 
-class ClippingOptions(TypedDict, total=False):
-    """What every optimizer takes.
-
-    Attributes:
-        clipnorm: the most that the gradient of one parameter may measure.
-        clipvalue: the most that one number of a gradient may measure.
-        global_clipnorm: the most that all gradients together may measure.
-        name: its name; that of the class in lower case by default.
-    """
-
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    name: str | None
-
-
-class OptimizerOptions(ClippingOptions, total=False):
-    """What every optimizer takes, with a weight decay that is off by default.
-
-    Attributes:
-        weight_decay: after each step weights shrink by this share of the learning rate.
-    """
-
-    weight_decay: float | None
-
-
-class Optimizer(Configurable):
+class Optimizer(Checked):
     """Base of optimizers: subclasses define `transformation`.
 
     `init` and `update` are pure functions of trees; training steps use these. `apply`
     changes variables in place, for loops written by hand.
 
     Args:
-        learning_rate: the step size, or a function of the number of updates so far.
-        weight_decay: after each step weights shrink by this share of the learning rate.
-        clipnorm: the most that the gradient of one parameter may measure.
-        clipvalue: the most that one number of a gradient may measure.
-        global_clipnorm: the most that all gradients together may measure.
+        learning_rate: the step size, or a function of the number of steps so far.
+        weight_decay: at each step weights shrink by this share of the learning rate.
+        clipnorm: see `ClippingOptions`, like all that follow.
+        clipvalue: see there.
+        global_clipnorm: see there.
+        use_ema: see there.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
+        loss_scale_factor: see there.
+        gradient_accumulation_steps: see there.
+        learning_rate_multipliers: see there.
         name: its name.
 
     Raises:
         ArgumentError: when an argument is out of range, or gradients would be clipped
             in two ways.
     """
+
+    full_batch = False  # whether all rows must be one batch
 
     def __init__(
         self,
@@ -76,26 +66,30 @@ class Optimizer(Configurable):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        learning_rate_multipliers: Mapping[str, float] | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or snake_case(type(self).__name__)
-        self.learning_rate = learning_rate
+        self._learning_rate: LearningRate = as_rate(self.name, learning_rate)
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue
         self.global_clipnorm = global_clipnorm
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.learning_rate_multipliers = learning_rate_multipliers
         self.state: Any = None
-        self._paths: list[str] = []
-        for argument in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
-            self._check_not_negative(argument)
-        clips = [clipnorm, clipvalue, global_clipnorm]
-        if sum(limit is not None for limit in clips) > 1:
-            raise ArgumentError(
-                "gradients are clipped in one way",
-                where=self.name,
-                got=f"{clipnorm=}, {clipvalue=}, {global_clipnorm=}",
-                expected="one of them",
-            )
+        self._variables: list[Variable] = []
+        self._exclusions = Exclusions()
+        self._check_options()
 
     def transformation(self) -> Transformation:
         """From gradients to what is added to the parameters."""
@@ -104,23 +98,60 @@ class Optimizer(Configurable):
     def build(self, variables: Sequence[Variable]) -> None:
         """Learn which variables the parameters are; called before `init`.
 
-        Their paths decide about exclusions and about learning rates of their own.
+        Their paths decide about exclusions from weight decay and about learning rates
+        of their own.
+
+        Raises:
+            ArgumentError: when a pattern of `learning_rate_multipliers` fits none.
         """
-        self._paths = [variable.path for variable in variables]
+        self._variables = list(variables)
+        multipliers_of(self.name, self._paths(), self.learning_rate_multipliers or {})
+
+    def exclude_from_weight_decay(
+        self,
+        var_list: Sequence[Variable] | None = None,
+        var_names: Sequence[str] | None = None,
+    ) -> None:
+        """Variables that weight decay leaves alone; call it before training.
+
+        A later call replaces what an earlier one said.
+
+        Args:
+            var_list: variables.
+            var_names: regular expressions; a variable is left alone when one of them is
+                found in its path, such as `dense_1/bias`.
+
+        Example:
+            >>> from chainrule.optimizers import SGD
+            >>> weight = Variable([2.0], name="kernel")
+            >>> bias = Variable([2.0], name="bias")
+            >>> optimizer = SGD(1.0, weight_decay=0.5)
+            >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
+            >>> optimizer.apply([functional.zeros(1)] * 2, [weight, bias])
+            >>> weight.numpy().item(), bias.numpy().item()
+            (1.0, 2.0)
+        """
+        self._exclusions = excluded(self.name, var_list, var_names)
 
     def init(self, params: Sequence[Tensor]) -> dict[str, Any]:
         """The state before the first update.
 
         Returns:
-            A tree: `step` (int64, the number of updates), `learning_rate` (float32) and
-            `slots` (what the transformations remember).
+            A tree: `step` (int64, the number of steps), `learning_rate` (float32),
+            `slots` (what the transformations remember); `average` with `use_ema`, and
+            `accumulated` with `gradient_accumulation_steps`.
         """
         step = functional.asarray(0, dtype="int64")
-        return {
+        state = {
             "step": step,
-            "learning_rate": self._rate_at(step),
+            "learning_rate": rate_at(self._learning_rate, step),
             "slots": self._chain().init(list(params)),
         }
+        if self.use_ema:
+            state["average"] = list(params)
+        if self.gradient_accumulation_steps:
+            state["accumulated"] = [functional.zeros_like(p) for p in params]
+        return state
 
     def update(
         self,
@@ -139,19 +170,32 @@ class Optimizer(Configurable):
         """
         step, rate = state["step"], state["learning_rate"]
         if callable(self._learning_rate):
-            rate = self._rate_at(step)
-        moment = Moment(functional.astype(step + 1, "float32"), rate)
-        updates, slots = self._chain().update(grads, state["slots"], params, moment)
-        new = [p + u for p, u in zip(params, updates, strict=True)]
-        return new, {"step": step + 1, "learning_rate": rate, "slots": slots}
+            rate = rate_at(self._learning_rate, step)
+        if self.loss_scale_factor is not None:
+            grads = [g / self.loss_scale_factor for g in grads]
+        state = {**state, "learning_rate": rate}
+        if self.gradient_accumulation_steps:
+            new, state = self._accumulate(grads, state, params, value)
+        else:
+            count = functional.astype(step + 1, "float64")
+            new, slots = self._step(grads, state, params, Moment(count, [], value))
+            state = {**state, "slots": slots}
+        if self.use_ema:
+            new, state = self._average(new, state)
+        return new, {**state, "step": step + 1}
 
     def finalize(self, params: Sequence[Tensor], state: Any) -> list[Tensor]:
-        """The parameters that training ends with; `params` themselves by default."""
-        return list(params)
+        """The parameters that training ends with: their average, with `use_ema`."""
+        return list(state["average"] if self.use_ema else params)
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """The loss to take gradients of, `loss_scale_factor` times as large."""
+        factor = self.loss_scale_factor
+        return loss if factor is None else loss * factor
 
     def refresh(self, state: dict[str, Any]) -> dict[str, Any]:
         """`state` with the learning rate that is set now."""
-        return {**state, "learning_rate": self._rate_at(state["step"])}
+        return {**state, "learning_rate": rate_at(self._learning_rate, state["step"])}
 
     def apply(self, grads: Sequence[Tensor], variables: Sequence[Variable]) -> None:
         """Update variables in place.
@@ -164,6 +208,7 @@ class Optimizer(Configurable):
             [0.5, 1.5]
         """
         params = [variable.value for variable in variables]
+        self.build(variables)
         if self.state is None:
             self.state = self.init(params)
         new, self.state = self.update(list(grads), self.refresh(self.state), params)
@@ -177,76 +222,187 @@ class Optimizer(Configurable):
         pairs = list(grads_and_variables)
         self.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
 
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """Give variables the values that training ends with; `fit` does it itself."""
+        params = [variable.value for variable in var_list]
+        if self.state is not None:
+            final = self.finalize(params, self.state)
+            for variable, value in zip(var_list, final, strict=True):
+                variable.assign(value)
+
     @property
     def iterations(self) -> int:
         """How many updates were made, as far as `state` knows."""
-        return 0 if self.state is None else int(self.state["step"])
+        steps = 0 if self.state is None else int(self.state["step"])
+        return steps // (self.gradient_accumulation_steps or 1)
 
     @property
     def learning_rate(self) -> float:
-        """The step size now; a new one, or a schedule, may be set."""
+        """The step size now; a new one, or a schedule, may be set.
+
+        Raises:
+            ArgumentError: when a number is to take the place of a schedule, which the
+                compiled step would not notice.
+        """
         if not callable(self._learning_rate):
             return self._learning_rate
-        return float(self._rate_at(functional.asarray(self.iterations, dtype="int64")))
+        steps = 0 if self.state is None else self.state["step"]
+        return float(rate_at(self._learning_rate, functional.asarray(steps)))
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        rate = value if callable(value) else _as_number(self.name, value)
-        self._learning_rate: LearningRate = rate
+        rate = as_rate(self.name, value)
+        if callable(self._learning_rate) and not callable(rate):
+            raise ArgumentError(
+                "the learning rate follows a schedule, and cannot be set to a number",
+                where=self.name,
+                got=f"learning_rate={value!r}",
+                expected="another schedule",
+                fix=f"make it with a number: {type(self).__name__}({value!r})",
+            )
+        self._learning_rate = rate
 
-    def _rate_at(self, step: Tensor) -> Tensor:
-        rate = self._learning_rate
-        found = rate(step) if callable(rate) else rate
-        return functional.astype(functional.asarray(found), "float32")
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal optimizer, and exclusions, fit for JSON."""
+        config = super().get_config()
+        if self._exclusions:
+            config[EXCLUSIONS] = self._exclusions.get_config()
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The optimizer that `get_config` described.
+
+        Raises:
+            ArgumentError: when `config` has an argument that this class does not take.
+        """
+        arguments = dict(config)
+        apart = arguments.pop(EXCLUSIONS, None)
+        made = super().from_config(arguments)
+        if apart is not None:
+            made._exclusions = excluded(made.name, None, apart.get("var_names"))
+            made._exclusions.paths = list(apart.get("paths", []))
+        return made
+
+    def _accumulate(
+        self, grads: Any, state: Any, params: Any, value: Any
+    ) -> tuple[list[Tensor], dict[str, Any]]:
+        """An update by the mean gradient at the last of so many steps, else none."""
+        every = self.gradient_accumulation_steps
+        assert every is not None
+        due = functional.remainder(state["step"] + 1, every) == 0
+        total = [a + g for a, g in zip(state["accumulated"], grads, strict=True)]
+        count = functional.astype(
+            functional.floor_divide(state["step"], every) + 1, "float64"
+        )
+        mean = [g / every for g in total]
+        new, slots = self._step(mean, state, params, Moment(count, [], value))
+
+        def choose(then: Tensor, otherwise: Tensor) -> Tensor:
+            return functional.where(due, then, otherwise)
+
+        return [choose(n, p) for n, p in zip(new, params, strict=True)], {
+            **state,
+            "slots": tree.tree_map(choose, slots, state["slots"]),
+            "accumulated": [choose(functional.zeros_like(g), g) for g in total],
+        }
+
+    def _step(
+        self, grads: Any, state: Any, params: Any, moment: Moment
+    ) -> tuple[list[Tensor], Any]:
+        """The parameters after weight decay and the transformations."""
+        rates = self._rates(state["learning_rate"], params)
+        decays = self._decays(params)
+        decayed = [
+            p - p * (rate * decay) if decay else p
+            for p, rate, decay in zip(params, rates, decays, strict=True)
+        ]
+        moment = Moment(moment.step, rates, moment.value)
+        updates, slots = self._chain().update(grads, state["slots"], decayed, moment)
+        return [p + u for p, u in zip(decayed, updates, strict=True)], slots
+
+    def _average(
+        self, params: list[Tensor], state: Any
+    ) -> tuple[list[Tensor], dict[str, Any]]:
+        """The moving average with the new parameters; both, where it replaces them."""
+        updates = state["step"]
+        if self.gradient_accumulation_steps:
+            updates = functional.floor_divide(updates, self.gradient_accumulation_steps)
+        first = updates == 0  # the average begins with the parameters themselves
+        average = [
+            functional.where(first, p, mix(a, p, self.ema_momentum))
+            for a, p in zip(state["average"], params, strict=True)
+        ]
+        if self.ema_overwrite_frequency:
+            due = functional.remainder(updates + 1, self.ema_overwrite_frequency) == 0
+            pairs = zip(average, params, strict=True)
+            params = [functional.where(due, a, p) for a, p in pairs]
+        return params, {**state, "average": average}
+
+    def _rates(self, rate: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
+        """The learning rate of each parameter, in its dtype."""
+        if not self.learning_rate_multipliers:
+            return [like(rate, p) for p in params]
+        self._know(params, "learning_rate_multipliers")
+        shares = multipliers_of(
+            self.name, self._paths(), self.learning_rate_multipliers
+        )
+        pairs = zip(params, shares, strict=True)
+        return [like(rate, p) * share for p, share in pairs]
+
+    def _decays(self, params: Sequence[Tensor]) -> list[float]:
+        """The weight decay of each parameter."""
+        decays = self._weight_decays(params)
+        if self._exclusions and any(decays):
+            self._know(params, "exclude_from_weight_decay")
+            columns = zip(decays, self._variables, strict=True)
+            return [
+                0.0 if self._exclusions.have(v.path, id(v)) else decay
+                for decay, v in columns
+            ]
+        return decays
+
+    def _weight_decays(self, params: Sequence[Tensor]) -> list[float]:
+        """The weight decay of each parameter, were none excluded."""
+        return [self.weight_decay or 0.0] * len(params)
+
+    def _know(self, params: Sequence[Tensor], why: str) -> None:
+        """Refuse to go on when it is not known which variables the parameters are."""
+        if len(self._variables) != len(params):
+            raise ArgumentError(
+                f"{why} goes by the paths of variables, which are not known",
+                where=self.name,
+                fix="optimizer.build(variables), before init",
+            )
+
+    def _paths(self) -> list[str]:
+        return [variable.path for variable in self._variables]
 
     def _chain(self) -> Transformation:
         parts = []
-        if self.clipvalue is not None:
+        if self.clipvalue:
             parts.append(clip_by_value(self.clipvalue))
-        if self.clipnorm is not None:
+        if self.clipnorm:
             parts.append(clip_by_norm(self.clipnorm))
-        if self.global_clipnorm is not None:
+        if self.global_clipnorm:
             parts.append(clip_by_global_norm(self.global_clipnorm))
-        parts.append(self.transformation())
-        if self.weight_decay:
-            parts.append(decay_weights(self.weight_decay))
-        return chain(*parts)
+        return chain(*parts, self.transformation())
 
     def _argument(self, name: str) -> Any:
         return self._learning_rate if name == "learning_rate" else getattr(self, name)
 
-    def _check_not_negative(self, argument: str) -> None:
-        value = getattr(self, argument)
-        if value is not None and not value >= 0:
-            raise ArgumentError(
-                f"{argument} must not be negative",
-                where=self.name,
-                got=f"{argument}={value!r}",
-                expected="0 or more",
-            )
-
-    def _check_share(self, argument: str, limit_included: bool = False) -> None:
-        """Refuse a decay rate outside of 0 to 1."""
-        value = getattr(self, argument)
-        if not (0 <= value < 1 or (limit_included and value == 1)):
-            raise ArgumentError(
-                f"{argument} is a share",
-                where=self.name,
-                got=f"{argument}={value!r}",
-                expected=f"0 <= {argument} {'<=' if limit_included else '<'} 1",
-            )
-
-
-def _as_number(where: str, value: Any) -> float:
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        rate = -1.0
-    if not rate >= 0:
-        raise ArgumentError(
-            "the learning rate is a number, or a function of the step",
-            where=where,
-            got=f"learning_rate={value!r}",
-            expected="0 or more, such as 0.001",
-        )
-    return rate
+    def _check_options(self) -> None:
+        for argument in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            self._check_not_negative(argument)
+        self._check_one_of("clipnorm", "clipvalue", "global_clipnorm")
+        self._check_share("ema_momentum", limit_included=True)
+        self._check_count("ema_overwrite_frequency", 1)
+        self._check_count("gradient_accumulation_steps", 2)
+        self._check_positive("loss_scale_factor")
+        for share in (self.learning_rate_multipliers or {}).values():
+            if not (isinstance(share, (int, float)) and share >= 0):
+                self._refuse(
+                    "learning_rate_multipliers",
+                    "are shares of the learning rate",
+                    "numbers, 0 or more, by patterns of paths",
+                )

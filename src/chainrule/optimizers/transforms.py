@@ -8,7 +8,7 @@ All are pure functions of trees, as in optax, so a whole training step can be co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,22 @@ from chainrule import functional
 from chainrule.functional.promotion import Tensor
 
 Tensors = Sequence[Tensor]
+Slots = dict[str, Tensor]
+Start = Callable[[Tensor], Tensor]
+Rule = Callable[[Tensor, Slots, Tensor, "Instant"], tuple[Tensor, Slots]]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """When one parameter is updated, and how far.
+
+    Attributes:
+        step: the number of the update, from 1 (float64, 0-d: exact to 2**53).
+        rate: the learning rate of this parameter, in its dtype.
+    """
+
+    step: Tensor
+    rate: Tensor
 
 
 @dataclass(frozen=True)
@@ -23,12 +39,14 @@ class Moment:
     """When an update happens.
 
     Attributes:
-        step: the number of the update, from 1 (float32, 0-d).
-        learning_rate: the step size now (float32, 0-d).
+        step: the number of the update, from 1 (float64, 0-d: exact to 2**53).
+        rates: the learning rate of each parameter, in its dtype.
+        value: the loss at the parameters, where it is known.
     """
 
     step: Tensor
-    learning_rate: Tensor
+    rates: Tensors
+    value: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ def chain(*parts: Transformation) -> Transformation:
 
     Example:
         >>> both = chain(clip_by_value(1.0), scale_by_learning_rate())
-        >>> moment = Moment(functional.asarray(1.0), functional.asarray(0.5))
+        >>> moment = Moment(functional.asarray(1.0), [functional.asarray(0.5)])
         >>> g = functional.asarray([3.0, -0.5])
         >>> (u,), _ = both.update([g], both.init([g]), [g], moment)
         >>> u.numpy().tolist()
@@ -71,9 +89,49 @@ def chain(*parts: Transformation) -> Transformation:
     return Transformation(init, update)
 
 
-def _stateless(
+def per_parameter(starts: Mapping[str, Start], rule: Rule) -> Transformation:
+    """The same rule for every parameter by itself.
+
+    Args:
+        starts: from a parameter to the first value of a slot, by the slots' names.
+        rule: `(update, slots, param, instant)` to `(update, slots)`.
+
+    Example:
+        >>> rule = lambda u, own, p, now: (u - own["last"], {"last": u})
+        >>> change = per_parameter({"last": functional.zeros_like}, rule)
+        >>> g = functional.asarray([3.0])
+        >>> state = change.init([g])
+        >>> moment = Moment(functional.asarray(1.0), [functional.asarray(0.5)])
+        >>> for _ in range(2):
+        ...     (u,), state = change.update([g], state, [g], moment)
+        >>> u.item(), state["last"][0].item()
+        (0.0, 3.0)
+    """
+
+    def init(params: Tensors) -> dict[str, list[Tensor]]:
+        return {name: [start(p) for p in params] for name, start in starts.items()}
+
+    def update(
+        updates: Tensors, state: Any, params: Tensors, moment: Moment
+    ) -> tuple[list[Tensor], Any]:
+        changed: list[Tensor] = []
+        slots: dict[str, list[Tensor]] = {name: [] for name in starts}
+        columns = zip(updates, params, moment.rates, strict=True)
+        for place, (u, p, rate) in enumerate(columns):
+            own = {name: state[name][place] for name in starts}
+            u, new = rule(u, own, p, Instant(moment.step, rate))
+            changed.append(u)
+            for name in starts:
+                slots[name].append(new[name])
+        return changed, slots
+
+    return Transformation(init, update)
+
+
+def stateless(
     function: Callable[[Tensors, Tensors, Moment], list[Tensor]],
 ) -> Transformation:
+    """What remembers nothing: a function of updates, params and moment."""
     return Transformation(
         lambda params: None,
         lambda updates, state, params, moment: (
@@ -83,39 +141,52 @@ def _stateless(
     )
 
 
-def _zeros(params: Tensors) -> list[Tensor]:
-    return [functional.zeros_like(p) for p in params]
+def like(scalar: Any, param: Tensor) -> Tensor:
+    """A scalar in the dtype of a parameter, so that it does not change that dtype."""
+    return functional.astype(scalar, param.dtype)
+
+
+def mix(old: Tensor, new: Tensor, decay: float) -> Tensor:
+    """A moving average that forgets at the rate `1 - decay`."""
+    return decay * old + (1 - decay) * new
+
+
+def missing_share(decay: float, step: Tensor, param: Tensor) -> Tensor | float:
+    """`1 - decay**step`: what a moving average that began at 0 has seen so far.
+
+    Without the cancellation of float32 for a decay near 1.
+    """
+    if decay == 0:
+        return 1.0
+    return like(-functional.expm1(step * math.log(decay)), param)
 
 
 def _sum_of_squares(x: Tensor) -> Tensor:
     return functional.sum(functional.square(x))
 
 
-def _average(old: Tensors, new: Tensors, decay: float) -> list[Tensor]:
-    """Moving averages that forget at the rate `1 - decay`."""
-    pairs = zip(old, new, strict=True)
-    return [decay * a + (1 - decay) * b for a, b in pairs]
+def norm(x: Tensor) -> Tensor:
+    """The Euclidean norm of all numbers of `x`."""
+    return functional.sqrt(_sum_of_squares(x))
 
 
 def clip_by_value(limit: float) -> Transformation:
     """Each number brought into `[-limit, limit]`."""
-    return _stateless(
+    return stateless(
         lambda updates, params, moment: [
             functional.clip(u, -limit, limit) for u in updates
         ]
     )
 
 
-def _limited(u: Tensor, norm: Tensor, limit: float) -> Tensor:
-    return u * (limit / functional.maximum(norm, limit))
+def _limited(u: Tensor, size: Tensor, limit: float) -> Tensor:
+    return u * (limit / functional.maximum(size, limit))
 
 
 def clip_by_norm(limit: float) -> Transformation:
     """Each gradient shortened to at most `limit`, in its Euclidean norm."""
-    return _stateless(
-        lambda updates, params, moment: [
-            _limited(u, functional.sqrt(_sum_of_squares(u)), limit) for u in updates
-        ]
+    return stateless(
+        lambda updates, params, moment: [_limited(u, norm(u), limit) for u in updates]
     )
 
 
@@ -132,29 +203,17 @@ def clip_by_global_norm(limit: float) -> Transformation:
         total = _sum_of_squares(updates[0])
         for u in updates[1:]:
             total = total + _sum_of_squares(u)
-        norm = functional.sqrt(total)
-        return [_limited(u, norm, limit) for u in updates]
+        size = functional.sqrt(total)
+        return [_limited(u, size, limit) for u in updates]
 
-    return _stateless(clipped)
+    return stateless(clipped)
 
 
 def scale_by_learning_rate() -> Transformation:
     """`-learning_rate * u`: downhill."""
-    return _stateless(
-        lambda updates, params, moment: [-moment.learning_rate * u for u in updates]
-    )
-
-
-def decay_weights(rate: float) -> Transformation:
-    """`u - learning_rate * rate * param`: weights shrink by themselves.
-
-    It comes after the gradient was scaled, so that the decay is not. Loshchilov,
-    Hutter, "Decoupled weight decay regularization", ICLR 2019.
-    """
-    return _stateless(
+    return stateless(
         lambda updates, params, moment: [
-            u - (moment.learning_rate * rate) * p
-            for u, p in zip(updates, params, strict=True)
+            -rate * u for u, rate in zip(updates, moment.rates, strict=True)
         ]
     )
 
@@ -167,17 +226,12 @@ def accumulate(momentum: float, nesterov: bool = False) -> Transformation:
     learning", ICML 2013.
     """
 
-    def update(
-        updates: Tensors, state: Any, params: Tensors, moment: Moment
-    ) -> tuple[list[Tensor], Any]:
-        pairs = list(zip(updates, state, strict=True))
-        velocity = [momentum * v + u for u, v in pairs]
-        if not nesterov:
-            return velocity, velocity
-        ahead = [momentum * v + u for u, v in zip(updates, velocity, strict=True)]
-        return ahead, velocity
+    def rule(u: Tensor, own: Slots, p: Tensor, now: Instant) -> tuple[Tensor, Slots]:
+        velocity = momentum * own["velocity"] + u
+        ahead = momentum * velocity + u if nesterov else velocity
+        return ahead, {"velocity": velocity}
 
-    return Transformation(_zeros, update)
+    return per_parameter({"velocity": functional.zeros_like}, rule)
 
 
 def scale_by_rms(rho: float, epsilon: float, centered: bool) -> Transformation:
@@ -186,62 +240,46 @@ def scale_by_rms(rho: float, epsilon: float, centered: bool) -> Transformation:
     `centered` takes the square of the moving mean of u from it: the variance.
     """
 
-    def init(params: Tensors) -> dict[str, Any]:
-        state: dict[str, Any] = {"square": _zeros(params)}
-        if centered:
-            state["mean"] = _zeros(params)
-        return state
-
-    def update(
-        updates: Tensors, state: Any, params: Tensors, moment: Moment
-    ) -> tuple[list[Tensor], Any]:
-        squares = [functional.square(u) for u in updates]
-        new = {"square": _average(state["square"], squares, rho)}
+    def rule(u: Tensor, own: Slots, p: Tensor, now: Instant) -> tuple[Tensor, Slots]:
+        new = {"square": mix(own["square"], functional.square(u), rho)}
         spread = new["square"]
         if centered:
-            new["mean"] = _average(state["mean"], updates, rho)
-            pairs = zip(spread, new["mean"], strict=True)
-            spread = [s - functional.square(m) for s, m in pairs]
-        pairs = zip(updates, spread, strict=True)
-        return [u / functional.sqrt(s + epsilon) for u, s in pairs], new
+            new["mean"] = mix(own["mean"], u, rho)
+            spread = spread - functional.square(new["mean"])
+        return u / functional.sqrt(spread + epsilon), new
 
-    return Transformation(init, update)
+    names = ["square", "mean"] if centered else ["square"]
+    return per_parameter(dict.fromkeys(names, functional.zeros_like), rule)
 
 
 def scale_by_adam(
-    beta_1: float, beta_2: float, epsilon: float, amsgrad: bool = False
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    amsgrad: bool = False,
+    corrected: bool = False,
 ) -> Transformation:
     """`c * m / (sqrt(v) + epsilon)`, with moving means m of u and v of its square.
 
     The means start at 0; `c = sqrt(1 - beta_2**t) / (1 - beta_1**t)` makes up for it.
-    `amsgrad` takes the largest v so far.
+    `amsgrad` takes the largest v so far. `corrected` makes up for it before epsilon is
+    added: `m / (1 - beta_1**t) / (sqrt(v / (1 - beta_2**t)) + epsilon)`.
     """
 
-    def init(params: Tensors) -> dict[str, Any]:
-        state = {"mean": _zeros(params), "square": _zeros(params)}
-        return {**state, "largest": _zeros(params)} if amsgrad else state
-
-    def update(
-        updates: Tensors, state: Any, params: Tensors, moment: Moment
-    ) -> tuple[list[Tensor], Any]:
-        squares = [functional.square(u) for u in updates]
+    def rule(u: Tensor, own: Slots, p: Tensor, now: Instant) -> tuple[Tensor, Slots]:
         new = {
-            "mean": _average(state["mean"], updates, beta_1),
-            "square": _average(state["square"], squares, beta_2),
+            "mean": mix(own["mean"], u, beta_1),
+            "square": mix(own["square"], functional.square(u), beta_2),
         }
         spread = new["square"]
         if amsgrad:
-            pairs = zip(state["largest"], spread, strict=True)
-            spread = new["largest"] = [functional.maximum(a, b) for a, b in pairs]
-        scale = functional.sqrt(_warmth(beta_2, moment)) / _warmth(beta_1, moment)
-        pairs = zip(new["mean"], spread, strict=True)
-        return [(m * scale) / (functional.sqrt(s) + epsilon) for m, s in pairs], new
+            spread = new["largest"] = functional.maximum(own["largest"], spread)
+        root = functional.sqrt(missing_share(beta_2, now.step, p))
+        start = missing_share(beta_1, now.step, p)
+        if corrected:
+            divisor = functional.sqrt(spread) / root + epsilon
+            return (new["mean"] / start) / divisor, new
+        return (new["mean"] * (root / start)) / (functional.sqrt(spread) + epsilon), new
 
-    return Transformation(init, update)
-
-
-def _warmth(beta: float, moment: Moment) -> Tensor | float:
-    """`1 - beta**step`, without the cancellation of float32 for beta near 1."""
-    if beta == 0:
-        return 1.0
-    return -functional.expm1(moment.step * math.log(beta))
+    names = ["mean", "square", "largest"] if amsgrad else ["mean", "square"]
+    return per_parameter(dict.fromkeys(names, functional.zeros_like), rule)
