@@ -21,7 +21,8 @@ from chainrule.explain.step_trace import LayerTrace, LossTrace, OptimizerTrace
 from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.models.fitting import Given, read, train_runtime
+from chainrule.models.fitting import read, train_runtime
+from chainrule.models.intake import Given
 from chainrule.models.prepare import Preparation
 
 

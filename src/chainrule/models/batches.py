@@ -8,13 +8,8 @@ import numpy as np
 
 from chainrule.functional import random
 from chainrule.ir.trace import constant
-from chainrule.models.fitting import (
-    Given,
-    joined,
-    predict_runtime,
-    read,
-    train_runtime,
-)
+from chainrule.models.fitting import joined, predict_runtime, read, train_runtime
+from chainrule.models.intake import Given
 from chainrule.models.prepare import Examples, Preparation
 from chainrule.models.runtime import Runtime
 from chainrule.training.step import State, initial_metrics, read_metrics

@@ -12,32 +12,21 @@ import numpy as np
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.ir import tree
+from chainrule.models.intake import Feed, Given, Selection, open_stream
 from chainrule.models.objective import Objective
 from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
 from chainrule.models.runtime import Runtime, make_parts
 from chainrule.training.callbacks import CallbackList
-from chainrule.training.data import Array, split_rows
+from chainrule.training.data import split_rows
 from chainrule.training.history import History
 from chainrule.training.loop import Fit, measure
 from chainrule.training.loop import predict as run_predict
 from chainrule.training.mistakes import Mistake
 from chainrule.training.progress import Silent, make_progress
-from chainrule.training.source import ArraySource, Source
 from chainrule.training.splits import Split
+from chainrule.training.streams import is_stream
 
 DEFAULT_BATCH = 32
-
-
-@dataclass(frozen=True)
-class Given:
-    """The data that a method was called with; see `Model.fit`."""
-
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    class_weight: Any = None
-    validation_data: Any = None
-    validation_split: Any = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,26 +104,6 @@ _WHOLE_NUMBERS = {
 }
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Samples, and the rows of them to use.
-
-    Attributes:
-        examples: the samples.
-        rows: how many there are, or the numbers of those to use.
-    """
-
-    examples: Examples
-    rows: int | Array
-
-    def source(
-        self, batch_size: int | None, steps: int | None = None, key: Any = None
-    ) -> Source:
-        """The batches of these samples."""
-        assert batch_size is not None
-        return ArraySource(self.examples.tree, self.rows, batch_size, key, steps)
-
-
 def fit(
     model: Any, given: Given, plan: Plan, callbacks: Any, seed: int | None
 ) -> History:
@@ -166,7 +135,7 @@ def fit(
         stopped=lambda: bool(model.stop_training),
         max_time=plan.seconds,
     )
-    if validation is not None and plan.sanity_steps and plan.epochs:
+    if validation is not None and not validation.once and plan.sanity_steps:
         steps = min(plan.sanity_steps, plan.validation_steps or plan.sanity_steps)
         first = validation.source(plan.validation_size, steps)
         measure(runtime.test, runtime.store, first)
@@ -174,7 +143,7 @@ def fit(
 
 
 def _measures(
-    runtime: Runtime, plan: Plan, train: Selection, validation: Selection | None
+    runtime: Runtime, plan: Plan, train: Feed, validation: Feed | None
 ) -> Callable[[int, Callable[[], None]], dict[str, Any]] | None:
     """What is measured after an epoch."""
     if validation is None and not plan.measure_train:
@@ -196,38 +165,40 @@ def _measures(
 
 def _read_both(
     preparation: Preparation, given: Given, plan: Plan
-) -> tuple[Selection, Selection | None]:
+) -> tuple[Feed, Feed | None]:
     """Data to train on and, where it is wanted, data to validate with.
 
     Raises:
         DataError: naming every mistake, with the corrected lines.
     """
+    assert plan.batch_size is not None
     share = given.validation_split
     usable = isinstance(share, Split) or check_fraction(preparation, share)
-    train = preparation.read_training(
-        given.x, given.y, given.sample_weight, given.class_weight
-    )
-    held_out: Selection | None = None
-    selected = None if train is None else Selection(train, train.rows)
+    train: Feed | None = None
+    if is_stream(given.x):
+        train = open_stream(preparation, given, plan.batch_size)
+    else:
+        found = preparation.read(*given.training)
+        train = None if found is None else Selection(found, found.rows)
+    preparation.finish_training(train is not None)
+    held_out: Feed | None = None
     if given.validation_data is not None:
-        found = preparation.read_validation(given.validation_data)
-        held_out = None if found is None else Selection(found, found.rows)
+        held_out = _read_validation(preparation, given.validation_data, plan)
     elif usable and share and train is not None and not preparation.mistakes:
-        selected, held_out = split(preparation, train, share)
+        train, held_out = split(preparation, train, share)
     preparation.finish()
-    assert selected is not None
+    assert train is not None
     if plan.overfit_batches:
-        assert plan.batch_size is not None
-        return _first(selected, plan.overfit_batches * plan.batch_size), None
-    return selected, held_out
+        return train.first(plan.overfit_batches, plan.batch_size), None
+    return train, held_out
 
 
-def _first(selection: Selection, count: int) -> Selection:
-    """The first rows of a selection."""
-    rows = selection.rows
-    if isinstance(rows, int):
-        return replace(selection, rows=min(rows, count))
-    return replace(selection, rows=rows[:count])
+def _read_validation(preparation: Preparation, given: Any, plan: Plan) -> Feed | None:
+    if is_stream(given):
+        assert plan.validation_size is not None
+        return open_stream(preparation, Given(given), plan.validation_size, "_val")
+    found = preparation.read_validation(given)
+    return None if found is None else Selection(found, found.rows)
 
 
 def check_fraction(preparation: Preparation, fraction: Any) -> bool:
@@ -248,10 +219,20 @@ def check_fraction(preparation: Preparation, fraction: Any) -> bool:
 
 
 def split(
-    preparation: Preparation, examples: Examples, share: float | Split
-) -> tuple[Selection, Selection | None]:
+    preparation: Preparation, whole: Feed, share: float | Split
+) -> tuple[Feed, Feed | None]:
     """The rows to train on, and those to validate with: the last ones, or a `Split`."""
-    whole = Selection(examples, examples.rows)
+    if not isinstance(whole, Selection):
+        preparation.mistakes.append(
+            Mistake(
+                "only arrays can be split: how many rows a stream has is not known",
+                "validation_split",
+                got=repr(share),
+                fix="validation_data=other_batches",
+            )
+        )
+        return whole, None
+    examples = whole.examples
     if isinstance(share, Split):
         try:
             first, second = share.rows(examples.rows, examples.y)
@@ -340,12 +321,18 @@ def joined(pieces: list[Any]) -> Any:
 
 def _prepare(
     model: Any, given: Given, batch_size: int | None, objective: Any, task: str
-) -> tuple[Selection, int]:
+) -> tuple[Feed, int]:
     batch_size = DEFAULT_BATCH if batch_size is None else batch_size
     preparation = Preparation(model._preparable(objective), task)
     preparation.check_whole("batch_size", batch_size, 1)
-    examples = read(preparation, given)
-    return Selection(examples, examples.rows), batch_size
+    if not is_stream(given.x):
+        examples = read(preparation, given)
+        return Selection(examples, examples.rows), batch_size
+    preparation.finish()
+    feed = open_stream(preparation, given, batch_size)
+    preparation.finish()
+    assert feed is not None
+    return feed, batch_size
 
 
 def read(preparation: Preparation, given: Given) -> Examples:
@@ -354,9 +341,7 @@ def read(preparation: Preparation, given: Given) -> Examples:
     Raises:
         DataError: naming every mistake, with the corrected lines.
     """
-    examples = preparation.read(
-        given.x, given.y, given.sample_weight, given.class_weight
-    )
+    examples = preparation.read(*given.training)
     preparation.finish()
     assert examples is not None
     return examples

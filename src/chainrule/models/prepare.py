@@ -263,14 +263,11 @@ class Preparation:
             return found if weights is None else weights
         return weights * found.reshape(len(found), *(1,) * (weights.ndim - 1))
 
-    def read_training(
-        self, x: Any, y: Any, sample_weight: Any, class_weight: Any
-    ) -> Examples | None:
-        """Data to train on."""
-        train = self.read(x, y, sample_weight, class_weight)
+    def finish_training(self, usable: bool) -> None:
+        """Note that the data to train on was read, and whether it can be used."""
         # what was wrong with the data to train on need not be told again
         self.consistent = not self._unfit
-        if train is not None and not self.model.trainable():
+        if usable and not self.model.trainable():
             self.mistakes.append(
                 Mistake(
                     "there is nothing to train",
@@ -279,7 +276,6 @@ class Preparation:
                     fix="layer.trainable = True  # or add a layer such as Dense(10)",
                 )
             )
-        return train
 
     def read_validation(self, validation: Any) -> Examples | None:
         """Data to validate with, given as a tuple."""

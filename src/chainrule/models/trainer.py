@@ -10,6 +10,7 @@ from chainrule.errors import ArgumentError
 from chainrule.layers import Layer
 from chainrule.layers.host import entered
 from chainrule.models import batches, fitting
+from chainrule.models.intake import Given
 from chainrule.models.objective import Objective, Settings
 from chainrule.models.runtime import Runtime
 from chainrule.training.callbacks import Callback
@@ -137,6 +138,9 @@ class Trainer(Layer):
         Args:
             x: inputs, rows first: NumPy arrays, lists, tensors, tables of numbers; for
                 several inputs a list of those, or a dict by the names of the inputs.
+                Or a stream: a generator, a loader or another iterable of batches
+                `(x, y)` or `(x, y, sample_weight)`, or a data set with `__len__` and
+                `__getitem__`, which gives samples.
             y: targets, one row for each row of `x`; for several outputs a list, or a
                 dict by name.
             batch_size: rows of a step, 32 by default. The last batch of an epoch may be
@@ -213,7 +217,7 @@ class Trainer(Layer):
             overfit_batches=overfit_batches,
             fast_dev_run=fast_dev_run,
         )
-        given = fitting.Given(
+        given = Given(
             x, y, sample_weight, class_weight, validation_data, validation_split
         )
         return fitting.fit(self, given, plan, callbacks, seed)
@@ -254,7 +258,7 @@ class Trainer(Layer):
             >>> model.evaluate([[1.0], [2.0]], [[2.0], [5.0]], verbose=0)
             [0.5, 0.5]
         """
-        given = fitting.Given(x, y, sample_weight)
+        given = Given(x, y, sample_weight)
         logs = fitting.evaluate(self, given, batch_size, steps, verbose, callbacks)
         return _results(logs, return_dict)
 
@@ -321,7 +325,7 @@ class Trainer(Layer):
             >>> model.train_on_batch([[1.0]], [[2.0]])
             4.0
         """
-        given = fitting.Given(x, y, sample_weight, class_weight)
+        given = Given(x, y, sample_weight, class_weight)
         return _results(batches.train(self, given), return_dict)
 
     def test_on_batch(
@@ -340,7 +344,7 @@ class Trainer(Layer):
             >>> model.test_on_batch([[1.0]], [[3.0]])
             1.0
         """
-        given = fitting.Given(x, y, sample_weight)
+        given = Given(x, y, sample_weight)
         return _results(batches.test(self, given), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,11 @@ from chainrule.training.store import Store
 
 LOOK_IN = 0.2  # seconds between two looks of Python
 GROWTH = 8  # how much longer the next piece may be than the last
+OUT_OF_DATA = (
+    "the data ended after {} epochs, and training with it: an iterator can be passed "
+    "over once. Give steps_per_epoch and let it go on for ever, or pass something that "
+    "can be iterated again"
+)
 
 
 class Pieces:
@@ -187,7 +193,8 @@ class Fit:
             self._begin(epoch)
             taken = self._pass(epoch, interrupt)
             if not taken:
-                return  # the data ran out
+                warnings.warn(OUT_OF_DATA.format(epoch), UserWarning, stacklevel=2)
+                return
             if self.measures is not None or self.callbacks.callbacks:
                 self._keep()
             logs = self._logs()
