@@ -17,6 +17,11 @@ LEARNING_RATE = 0.001
 BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-7
+WEIGHT_DECAY = 0.004
+GLOBAL_CLIPNORM = 1.0
+COSINE_EPOCHS = 10
+MOMENTUM = 0.99
+VARIANCE_EPSILON = 1e-3
 DATA_SEED = 20240607
 QUICK_FITS = 5
 
@@ -36,7 +41,17 @@ class Dropout:
     rate: float
 
 
-Layer: TypeAlias = Dense | Dropout
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalization over the samples; `MOMENTUM` of the moving statistics."""
+
+
+@dataclass(frozen=True)
+class Relu:
+    """`max(x, 0)`."""
+
+
+Layer: TypeAlias = Dense | Dropout | BatchNorm | Relu
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,9 @@ class Workload:
         summary: what it is, in words.
         inputs: features of a sample.
         layers: the network; the loss is applied to what the last one gives, unscaled.
+        scheduled: whether training is that of AdamW with `WEIGHT_DECAY` of all weights,
+            gradients clipped to `GLOBAL_CLIPNORM` together, and a learning rate that
+            falls along a cosine for `COSINE_EPOCHS`; otherwise Adam.
         loss: `classes` (softmax cross-entropy), `binary` (sigmoid cross-entropy) or
             `squared` (mean squared error).
         rows: samples of an epoch.
@@ -90,6 +108,12 @@ class Workload:
     targets: tuple[Target, ...] = ()
     share_of_limit: float | None = None
     smallest_memory: bool = False
+    scheduled: bool = False
+
+    @property
+    def cosine_steps(self) -> int:
+        """The steps until a scheduled learning rate is 0."""
+        return -(-self.rows // self.batch_size) * COSINE_EPOCHS
 
     @property
     def outputs(self) -> int:
@@ -137,6 +161,8 @@ def _mlp(*units: int) -> tuple[Layer, ...]:
     return (*(Dense(width, "relu") for width in hidden), Dense(last))
 
 
+_NORMALIZED: tuple[Layer, ...] = (Dense(128), BatchNorm(), Relu(), Dropout(0.2))
+
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
     for workload in (
@@ -177,6 +203,18 @@ WORKLOADS: dict[str, Workload] = {
             batch_size=256,
             epochs=2,
             targets=(Target(FASTEST, 2.0),),
+        ),
+        Workload(
+            "tabular_bn",
+            "30-128-128-128-1, each batch norm, relu, dropout 0.2, yes or no, AdamW, "
+            "cosine schedule, clipping, batch 256, 100,000 rows",
+            inputs=30,
+            layers=(*_NORMALIZED * 3, Dense(1)),
+            loss="binary",
+            rows=100_000,
+            batch_size=256,
+            targets=(Target(FASTEST, 2.0),),
+            scheduled=True,
         ),
         Workload(
             "tiny",

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.workloads import Dropout, Workload
+from benchmarks.workloads import BatchNorm, Dropout, Relu, Workload
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OURS = "chainrule"
@@ -100,7 +100,7 @@ SYSTEMS: dict[str, Entry] = {
             "scikit",
             ".venv-bench-sklearn",
             ("scikit-learn", "numpy"),
-            lacks=(Dropout,),
+            lacks=(Dropout, BatchNorm, Relu),
         ),
     )
 }

@@ -13,10 +13,16 @@ from benchmarks.workloads import (
     BETA_1,
     BETA_2,
     EPSILON,
+    GLOBAL_CLIPNORM,
     LEARNING_RATE,
+    MOMENTUM,
+    VARIANCE_EPSILON,
+    WEIGHT_DECAY,
     Array,
+    BatchNorm,
     Dense,
     Dropout,
+    Relu,
     Workload,
 )
 
@@ -24,6 +30,10 @@ THREADS = int(os.environ.get("BENCHMARK_THREADS", "1"))
 LAYERS = {
     Dense: lambda layer: keras.layers.Dense(layer.units, activation=layer.activation),
     Dropout: lambda layer: keras.layers.Dropout(layer.rate),
+    BatchNorm: lambda layer: keras.layers.BatchNormalization(
+        momentum=MOMENTUM, epsilon=VARIANCE_EPSILON
+    ),
+    Relu: lambda layer: keras.layers.ReLU(),
 }
 LOSSES = {
     "classes": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -45,13 +55,27 @@ class Trained:
     y: Array
 
 
+def make_optimizer(workload: Workload) -> Any:
+    """Adam, or AdamW with a schedule and clipping."""
+    if not workload.scheduled:
+        return keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
+    steps = workload.cosine_steps
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
+        WEIGHT_DECAY,
+        BETA_1,
+        BETA_2,
+        EPSILON,
+        global_clipnorm=GLOBAL_CLIPNORM,
+    )
+
+
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """A compiled `Sequential`."""
     keras.utils.set_random_seed(seed)
     layers = [LAYERS[type(layer)](layer) for layer in workload.layers]
     model = keras.Sequential([keras.layers.Input((workload.inputs,)), *layers])
-    optimizer = keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
-    model.compile(optimizer=optimizer, loss=LOSSES[workload.loss]())
+    model.compile(optimizer=make_optimizer(workload), loss=LOSSES[workload.loss]())
     return Trained(workload, model, x, y)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,26 @@ from benchmarks.workloads import (
     BETA_1,
     BETA_2,
     EPSILON,
+    GLOBAL_CLIPNORM,
     LEARNING_RATE,
+    MOMENTUM,
+    VARIANCE_EPSILON,
+    WEIGHT_DECAY,
     Array,
+    BatchNorm,
     Dense,
     Dropout,
+    Relu,
     Workload,
 )
 
 LAYERS = {
     Dense: lambda layer: cr.layers.Dense(layer.units, activation=layer.activation),
     Dropout: lambda layer: cr.layers.Dropout(layer.rate),
+    BatchNorm: lambda layer: cr.layers.BatchNormalization(
+        momentum=MOMENTUM, epsilon=VARIANCE_EPSILON
+    ),
+    Relu: lambda layer: cr.layers.ReLU(),
 }
 LOSSES = {
     "classes": lambda: cr.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -38,13 +49,31 @@ class Trained:
     y: Array
 
 
+def make_optimizer(workload: Workload) -> Any:
+    """Adam, or AdamW with a schedule and clipping."""
+    if not workload.scheduled:
+        return cr.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
+
+    def cosine(step: Any) -> Any:
+        done = cr.minimum(cr.astype(step, "float32") / workload.cosine_steps, 1.0)
+        return LEARNING_RATE * 0.5 * (1 + cr.cos(math.pi * done))
+
+    return cr.optimizers.AdamW(
+        cosine,
+        WEIGHT_DECAY,
+        BETA_1,
+        BETA_2,
+        EPSILON,
+        global_clipnorm=GLOBAL_CLIPNORM,
+    )
+
+
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """A compiled `Sequential`."""
     cr.set_seed(seed)
     layers = [LAYERS[type(layer)](layer) for layer in workload.layers]
     model = cr.Sequential([cr.layers.Input((workload.inputs,)), *layers])
-    optimizer = cr.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
-    model.compile(optimizer=optimizer, loss=LOSSES[workload.loss]())
+    model.compile(optimizer=make_optimizer(workload), loss=LOSSES[workload.loss]())
     return Trained(workload, model, x, y)
 
 

@@ -394,14 +394,16 @@ def test_text_of_graphs_and_kernels(model: str) -> None:
 def test_a_mask_is_drawn_once_however_often_it_is_read() -> None:
     """Drawing takes longer than all else that is done to an element."""
 
-    def both_passes(key: Any, x: Any) -> Any:
-        def loss(x: Any) -> Any:
+    def both_passes(key: Any, x: Any, w: Any) -> Any:
+        def loss(x: Any, w: Any) -> Any:
             bits = ops.random_bits(key, shape=(64, 64))
-            kept = ops.where(ops.less(bits, number(2**31, np.uint32)), x, number(0.0))
-            return ops.reduce_sum(ops.exp(kept), axes=(0, 1))
+            keep = ops.less(bits, number(2**31, np.uint32))
+            product = ops.where(keep, x, number(0.0)) @ w
+            return ops.reduce_sum(ops.multiply(product, product), axes=(0, 1))
 
-        return grad(loss)(ops.multiply(x, x))
+        of_x, of_w = grad(loss, argnums=(0, 1))(x, w)
+        return ops.add(of_x, of_w)
 
-    key, x = np.zeros(2, np.uint32), np.ones((64, 64), np.float32)
-    text = Program(traced(both_passes, key, x)).show()
+    x = np.ones((64, 64), np.float32)
+    text = Program(traced(both_passes, np.zeros(2, np.uint32), x, x)).show()
     assert text.count("random_bits") == 1

@@ -11,29 +11,59 @@ from chainrule.layers.host import HostLayer
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.inputs import Input, InputLayer
 from chainrule.layers.layer import Layer
+from chainrule.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from chainrule.layers.preprocessing import Rescaling
 from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures
-from chainrule.layers.regularization import Dropout
+from chainrule.layers.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+    StochasticDepth,
+)
 from chainrule.layers.shaping import Flatten, Reshape
 
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
+    "AlphaDropout",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNormalization",
     "HostLayer",
     "Input",
     "InputLayer",
     "InputSpec",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
+    "RMSNormalization",
     "ReLU",
     "Rescaling",
     "Reshape",
     "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "StochasticDepth",
     "TableEncoder",
     "TableFeatures",
+    "UnitNormalization",
     "deserialize",
     "serialize",
 ]
@@ -41,18 +71,31 @@ __all__ = [
 REGISTRY = Registry("layer", "layer")
 for _each in (
     Activation,
+    ActivityRegularization,
+    AlphaDropout,
+    BatchNormalization,
     Dense,
     Dropout,
     ELU,
     Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    GroupNormalization,
     InputLayer,
+    LayerNormalization,
     LeakyReLU,
     ReLU,
     Rescaling,
     Reshape,
+    RMSNormalization,
     Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+    StochasticDepth,
     TableEncoder,
     TableFeatures,
+    UnitNormalization,
 ):
     REGISTRY.add(_each)
 
