@@ -71,7 +71,9 @@ def serialize(value: Any) -> Any:
             cannot be described.
     """
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        described = {"class_name": type(value).__name__, "config": value.get_config()}
+        assets = value.assets()
+        return {**described, "assets": assets} if assets else described
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, DType):
@@ -134,6 +136,26 @@ class Configurable:
                 expected=", ".join(parameters(cls)),
             )
         return cls(**config)
+
+    def assets(self) -> dict[str, Any]:
+        """Small state beside the arguments, such as a vocabulary, fit for JSON.
+
+        It is saved with a model; `load_assets` of an equal object gets it back, before
+        anything else happens to it.
+        """
+        return {}
+
+    def load_assets(self, assets: Mapping[str, Any]) -> None:
+        """Take over what `assets` of an equal object gave.
+
+        Raises:
+            ArgumentError: where there is no such state.
+        """
+        raise ArgumentError(
+            "this class has no state beside its arguments and weights",
+            where=type(self).__name__,
+            got=", ".join(map(str, assets))[:200],
+        )
 
     def _argument(self, name: str) -> Any:
         """The argument `name` as it was given."""
@@ -250,7 +272,10 @@ class Registry:
             return found() if isinstance(found, type) else found
         if isinstance(identifier, Mapping):
             owner = self._find(str(identifier.get("class_name")))
-            return owner.from_config(identifier.get("config", {}))
+            made = owner.from_config(identifier.get("config", {}))
+            if identifier.get("assets"):
+                made.load_assets(identifier["assets"])
+            return made
         if isinstance(identifier, type):
             return identifier()
         if callable(identifier) or isinstance(identifier, Configurable):

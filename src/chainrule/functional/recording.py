@@ -236,10 +236,9 @@ def recordable(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
         if has_symbol(args) or (kwargs and has_symbol(kwargs.values())):
-            made: R = record(Call(function, name, args, kwargs), function)
+            made: R = record(Call(door, name, args, kwargs), function)
             return made
         return function(*args, **kwargs)
 
-    FUNCTIONS[name] = function
-    _doors[function] = door
+    FUNCTIONS[name] = _doors[function] = door
     return door

@@ -378,21 +378,6 @@ class Layer(Configurable):
             if isinstance(part, Layer):
                 part.trainable = trainable
 
-    def assets(self) -> dict[str, Any]:
-        """Small state that is no weight, such as a vocabulary, fit for JSON.
-
-        It is saved with the model; `load_assets` of an equal layer gets it back.
-        """
-        return {}
-
-    def load_assets(self, assets: Mapping[str, Any]) -> None:
-        """Take over what `assets` of an equal layer gave."""
-        raise ArgumentError(
-            "this layer has no state beside its weights",
-            where=self.name,
-            got=", ".join(assets),
-        )
-
     def _convert(self, inputs: Any) -> Any:
         """Arrays as tensors; floating-point ones of the layer's dtype."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from chainrule import functional, layers
@@ -131,6 +131,19 @@ class Functional(Model):
         inputs, outputs = (decode(config[x], symbols) for x in ("inputs", "outputs"))
         trainable = config.get("trainable", True)
         return cls(inputs, outputs, name=config.get("name"), trainable=trainable)
+
+    def rebuilt(self, replace: Callable[[Layer], Layer], inputs: Any = None) -> Model:
+        """The same graph of other layers: those that `replace` gives for its own."""
+        made = {id(layer): replace(layer) for layer in self._layers}
+        starts = [made[id(source)].output for source in self._graph.sources]
+        if inputs is not None:
+            starts = self._ordered(inputs)
+        ends = self._graph.follow(starts, made)
+        return Model(
+            tree.unflatten(self._inputs_structure, starts),
+            tree.unflatten(self._outputs_structure, ends),
+            name=self.name,
+        )
 
     def __repr__(self) -> str:
         inside = ", ".join(layer.name for layer in self._layers)
@@ -264,7 +277,7 @@ def _target(call: Mapping[str, Any], by_name: Mapping[str, Layer]) -> Any:
     if "layer" in call and call["layer"] in by_name:
         return by_name[call["layer"]]
     if call.get("function") in FUNCTIONS:
-        return getattr(functional, call["function"])
+        return FUNCTIONS[call["function"]]
     raise FormatError(
         "a call names neither a layer of the model nor a function of chainrule",
         got=f"{call.get('layer', call.get('function'))!r}"[:200],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chainrule.errors import ArgumentError
@@ -44,19 +44,20 @@ class Graph:
 
     def run(self, values: Sequence[Any]) -> list[Any]:
         """What the outputs are for these values of the inputs."""
-        known = {
-            id(symbol): source(value)
-            for symbol, source, value in zip(
-                self.inputs, self.sources, values, strict=True
-            )
-        }
+        pairs = zip(self.sources, values, strict=True)
+        return self.follow([source(value) for source, value in pairs], {})
+
+    def follow(self, values: Sequence[Any], layers: Mapping[int, Any]) -> list[Any]:
+        """What the outputs are with some layers, by their id, replaced by others."""
+        known = {id(x): value for x, value in zip(self.inputs, values, strict=True)}
 
         def filled(leaf: Any) -> Any:
             return known[id(leaf)] if isinstance(leaf, Symbol) else leaf
 
         for call in self.calls:
             args, kwargs = tree.tree_map(filled, (call.args, call.kwargs))
-            results = tree.flatten(call.target(*args, **kwargs))[0]
+            target = layers.get(id(call.target), call.target)
+            results = tree.flatten(target(*args, **kwargs))[0]
             made = symbols_in(call.outputs)
             known.update(zip(map(id, made), results, strict=True))
         return [known[id(symbol)] for symbol in self.outputs]

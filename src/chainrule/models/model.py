@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.functional.recording import PLACEHOLDERS
@@ -25,6 +27,7 @@ from chainrule.models.prepare import Outputs
 from chainrule.models.storage import save_model
 from chainrule.models.summary import summarize
 from chainrule.models.trainer import Trainer
+from chainrule.models.weights import WeightsReport, load_weights, save_weights
 from chainrule.training.checks import SampleShape
 from chainrule.training.targets import Output, default_names
 
@@ -183,6 +186,65 @@ class Model(Trainer):
             8
         """
         return save_model(self, path, overwrite, include_optimizer)
+
+    def save_weights(
+        self, path: str | os.PathLike[str], *, overwrite: bool = True
+    ) -> Path:
+        """Write the weights alone, as a plain safetensors file with readable names.
+
+        Args:
+            path: where to.
+            overwrite: whether an existing file is replaced.
+
+        Raises:
+            ArgumentError: when it has no weights yet, or the file exists already.
+
+        Example:
+            >>> import chainrule, tempfile
+            >>> dense = chainrule.layers.Dense(2, input_shape=(3,), name="out")
+            >>> model = chainrule.Sequential([dense])
+            >>> path = model.save_weights(f"{tempfile.mkdtemp()}/w.safetensors")
+            >>> model.load_weights(path).loaded
+            ('out/kernel', 'out/bias')
+        """
+        return save_weights(self, path, overwrite)
+
+    def load_weights(
+        self,
+        path: str | os.PathLike[str],
+        skip_mismatch: bool = False,
+        *,
+        strict: bool = True,
+    ) -> WeightsReport:
+        """Read weights by their names, from a safetensors file or the file of a model.
+
+        Floating-point numbers of another width are converted.
+
+        Args:
+            path: the file.
+            skip_mismatch: as `strict=False`.
+            strict: whether every weight and every array must find its partner; if not,
+                those that fit are loaded, and what is left out is printed.
+
+        Returns:
+            What was loaded, missing, unexpected, and of another shape.
+
+        Raises:
+            FormatError: when the file is damaged, or does not fit and `strict`; then
+                nothing was changed.
+        """
+        report = load_weights(self, path, strict and not skip_mismatch)
+        if not report.complete:
+            print(report)
+        return report
+
+    def to_json(self, **options: Any) -> str:
+        """The model without its weights, as JSON; `model_from_json` makes it again.
+
+        Args:
+            **options: of `json.dumps`.
+        """
+        return json.dumps(serialize(self), **options)
 
     def enter(self, inputs: Any) -> Any:
         """What the host layers at its front make of raw data; without any, the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Self
 
@@ -207,6 +207,18 @@ class Sequential(Model):
         """The model that `get_config` described."""
         made = [layers.deserialize(part) for part in config["layers"]]
         return cls(made, config.get("trainable", True), config.get("name"))
+
+    def rebuilt(
+        self, replace: Callable[[Layer], Layer], inputs: Any = None
+    ) -> Sequential:
+        """The same row of other layers: those that `replace` gives for its own."""
+        made = [replace(layer) for layer in self._layers]
+        if inputs is not None:
+            plain = [
+                layer for layer in made if not isinstance(layer, layers.InputLayer)
+            ]
+            made = [inputs, *plain]
+        return Sequential(made, self.trainable, self.name)
 
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self._layers))

@@ -12,56 +12,18 @@ from chainrule.configurable import custom_object_scope, serialize
 from chainrule.errors import ArgumentError, ChainruleError, FormatError
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.layers.layer import held, weights_from
+from chainrule.layers.drawing import tree_of_shapes
+from chainrule.layers.layer import weights_from
+from chainrule.models.weights import compare, name_weights
 from chainrule.training.data import Array
-from chainrule.training.saving import Arrays, Contents, read_model, write_model
+from chainrule.training.saving import (
+    WEIGHTS,
+    Arrays,
+    Contents,
+    read_model,
+    write_model,
+)
 from chainrule.variable import Variable
-
-
-def name_weights(model: Any) -> dict[str, Variable]:
-    """The variables of a model by readable names, such as `dense_1/kernel`.
-
-    The names depend on the structure alone, so that a model made again from its config
-    has the same ones.
-
-    Example:
-        >>> from chainrule import Sequential
-        >>> from chainrule.layers import Dense
-        >>> model = Sequential([Dense(2, input_shape=(3,), name="out")])
-        >>> sorted(name_weights(model))
-        ['out/bias', 'out/kernel']
-    """
-    named: dict[str, Variable] = {}
-
-    def walk(part: Any, prefix: str) -> None:
-        for name, layer in _parts(part):
-            walk(layer, f"{prefix}{name}/")
-        taken = {id(variable) for variable in named.values()}
-        for variable in part.weights:
-            if id(variable) in taken:
-                continue
-            name, number = f"{prefix}{variable.name}", 1
-            while name in named:
-                number += 1
-                name = f"{prefix}{variable.name}_{number}"
-            named[name] = variable
-
-    walk(model, "")
-    return named
-
-
-def _parts(part: Any) -> list[tuple[str, Any]]:
-    """The layers directly inside, by name: in a row by theirs, else by attribute."""
-    if hasattr(part, "named_layers"):
-        named: list[tuple[str, Any]] = part.named_layers()
-        return named
-    found = []
-    for attribute, value in vars(part).items():
-        inside = [each for each in held(value) if isinstance(each, layers.Layer)]
-        for number, layer in enumerate(inside):
-            alone = layer is value
-            found.append((attribute if alone else f"{attribute}_{number}", layer))
-    return found
 
 
 def save_model(
@@ -79,7 +41,7 @@ def save_model(
         raise ArgumentError(
             "the file exists already", where=str(path), fix="overwrite=True"
         )
-    description = {"model": serialize(model), "input_shape": list(shape)}
+    description = {"model": serialize(model), "input_shape": _plain(shape)}
     objective = model._objective
     if objective is not None:
         description["compile"] = objective.get_config()
@@ -90,6 +52,15 @@ def save_model(
         leaves = [leaf.numpy() for leaf in tree.flatten(state)[0]]
         optimizer = dict(zip(_state_names(state), leaves, strict=True))
     return write_model(path, Contents(description, weights, optimizer))
+
+
+def _plain(shapes: Any) -> Any:
+    """A shape, or a tree of shapes, in terms of JSON."""
+    if isinstance(shapes, Mapping):
+        return {str(key): _plain(shape) for key, shape in shapes.items()}
+    if isinstance(shapes, (list, tuple)):
+        return [_plain(shape) for shape in shapes]
+    return shapes
 
 
 def _state_names(state: Any) -> list[str]:
@@ -145,7 +116,7 @@ def load_model(
 def _make_model(contents: Contents) -> Any:
     """The model with the weights of the file; none is drawn, none made larger."""
     config = contents.description
-    shape = tuple(config["input_shape"])
+    shape = tree_of_shapes(config["input_shape"])
     free: dict[tuple[int, ...], list[Array]] = {}
     for array in contents.weights.values():
         free.setdefault(array.shape, []).append(array)
@@ -159,41 +130,30 @@ def _make_model(contents: Contents) -> Any:
 
     with weights_from(take):
         model: Any = layers.deserialize(config["model"])
-        if model._sample_shape() not in (None, shape):
+        known = model._sample_shape()
+        if known is not None and tree_of_shapes(known) != shape:
             raise FormatError(
                 "the shape of a sample is not that of the model",
                 got=shape,
-                expected=model._sample_shape(),
+                expected=known,
             )
         model._build_for_samples(shape)
-    assign_weights(name_weights(model), contents.weights)
+    _assign(name_weights(model), contents.weights)
     return model
 
 
-def assign_weights(named: Mapping[str, Variable], arrays: Arrays) -> None:
-    """Give every variable its array.
-
-    Raises:
-        FormatError: when one is missing, left over, or of another shape or dtype.
-    """
-    missing, extra = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
-    if missing or extra:
+def _assign(named: Mapping[str, Variable], arrays: Arrays) -> None:
+    """Give every variable its array, of the very shape and dtype."""
+    report = compare(named, arrays)
+    wrong = [n for n in report.loaded if arrays[n].dtype != named[n].dtype.numpy]
+    if wrong or not report.complete:
         raise FormatError(
             "the weights in the file are not those of the model",
-            where="weights",
-            got=f"beyond them: {extra}" if extra else None,
-            expected=f"missing: {missing}" if missing else None,
+            where=WEIGHTS,
+            got=f"other dtypes: {', '.join(wrong)}"[:400] if wrong else f"{report}",
         )
     for name, variable in named.items():
-        array = arrays[name]
-        if array.shape != variable.shape or array.dtype != variable.dtype.numpy:
-            raise FormatError(
-                "an array has another shape or dtype than the weight",
-                where=name,
-                got=f"{array.dtype}{list(array.shape)}",
-                expected=variable.spec,
-            )
-        variable.assign(array)
+        variable.assign(arrays[name])
 
 
 def _compile(model: Any, contents: Contents) -> None:

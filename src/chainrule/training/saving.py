@@ -5,7 +5,8 @@
     optimizer.safetensors  the state of the optimizer, if it was saved
 
 Entries are stored, not compressed, so that no small file can ask for much memory.
-Files are written atomically; equal models give equal bytes.
+Files are written atomically; equal models give equal bytes. `docs/format.md` is the
+specification.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import FormatError
+from chainrule.errors import ArgumentError, FormatError
 from chainrule.training.data import Array
 from chainrule.training.files import write_atomically
 
@@ -33,7 +34,9 @@ DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 ENTRIES = (DESCRIPTION, WEIGHTS, OPTIMIZER)
-LARGEST_DESCRIPTION = 16 << 20  # bytes
+LARGEST_DESCRIPTION = 16 << 20  # bytes of JSON
+LARGEST_HEADER = 16 << 20  # bytes of JSON before the numbers of safetensors
+ZIP_START = b"PK"
 OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip entry; a fixed one keeps files equal
 
 Arrays = dict[str, Array]
@@ -66,6 +69,14 @@ def write_model(path: str | os.PathLike[str], contents: Contents) -> Path:
     """
     head = {"format": FORMAT, "version": VERSION}
     text = json.dumps({**head, **contents.description}, indent=1, allow_nan=False)
+    if len(text) > LARGEST_DESCRIPTION:
+        raise ArgumentError(
+            "what describes the model is too large to be saved",
+            where=str(path),
+            got=f"{len(text):,} bytes of JSON",
+            expected=f"at most {LARGEST_DESCRIPTION:,}",
+            fix="keep large arrays in weights, and vocabularies short",
+        )
     entries = {DESCRIPTION: text.encode(), WEIGHTS: pack_arrays(contents.weights)}
     if contents.optimizer is not None:
         entries[OPTIMIZER] = pack_arrays(contents.optimizer)
@@ -164,6 +175,48 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> Path:
+    """Write arrays by name as a plain safetensors file, whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> ones = np.ones(2, np.float32)
+        >>> path = write_weights(f"{tempfile.mkdtemp()}/w.safetensors", {"bias": ones})
+        >>> read_weights(path)["bias"].tolist()
+        [1.0, 1.0]
+    """
+    return write_atomically(path, pack_arrays(weights))
+
+
+def read_weights(path: str | os.PathLike[str]) -> Arrays:
+    """The arrays of a safetensors file, or the weights in the file of a model.
+
+    Raises:
+        FormatError: when the file is damaged.
+        OSError: when it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(ZIP_START)) == ZIP_START:
+            return read_model(path).weights
+        file.seek(0)
+        # the header is looked at before the numbers are read
+        _check_header(file.read(8), os.fstat(file.fileno()).st_size, str(path))
+        file.seek(0)
+        return unpack_arrays(file.read(), str(path))
+
+
+def _check_header(start: bytes, size: int, where: str) -> None:
+    """Refuse a header that is larger than the file, or than any that we write."""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, LARGEST_HEADER):
+        raise FormatError(
+            "the file is damaged, or is not in the format safetensors",
+            where=where,
+            got=f"a header of {length:,} bytes in {size:,}",
+            expected=f"at most {LARGEST_HEADER:,} bytes, and no more than there are",
+        )
+
+
 def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
     """Arrays by name as the bytes of a safetensors file."""
     # the model's door: importing chainrule loads NumPy alone
@@ -188,9 +241,17 @@ def unpack_arrays(content: bytes, where: str) -> Arrays:
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.numpy import load  # noqa: PLC0415
 
+    _check_header(content[:8], len(content), where)
     try:
         arrays: Arrays = load(content)
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise FormatError(
             "the arrays are damaged", where=where, got=f"{error}"[:200]
         ) from None
