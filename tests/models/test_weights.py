@@ -205,6 +205,32 @@ def _places(part):
             yield from _places(part[key])
 
 
+class Pair(Model):
+    """A model of one's own with two inputs by name, one of whole numbers."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.left, self.right = Dense(units), Dense(units)
+
+    def call(self, inputs):
+        kinds = chainrule.one_hot(inputs["kind"], 3)
+        return self.left(inputs["x"]) * self.right(kinds)
+
+
+@pytest.mark.parametrize("first", ["call", "fit"])
+def test_models_of_ones_own_with_several_inputs(tmp_path, first):
+    inputs = {"x": X, "kind": np.arange(12) % 3}
+    model = Pair(2)
+    model.compile("adam", "mse")
+    if first == "call":
+        model(inputs)
+    else:
+        model.fit(inputs, X[:, :2], verbose=0)
+    loaded = load_model(model.save(tmp_path / "m"), custom_objects={"Pair": Pair})
+    assert (loaded(inputs).numpy() == model(inputs).numpy()).all()
+
+
 # ---- assets --------------------------------------------------------------------------
 
 

@@ -81,6 +81,7 @@ class Model(Trainer):
         if is_drawn:
             self.__class__ = _drawn_class(type(self))
         super().__init__(name=name, trainable=trainable)
+        self._seen_inputs: tuple[list[Spec], tree.Structure] | None = None
         self.inputs: Any = None
         self.outputs: Any = None
         self._seen_shape: SampleShape | None = None
@@ -263,7 +264,11 @@ class Model(Trainer):
 
     def _convert(self, inputs: Any) -> Any:
         """Arrays as tensors; their dtype is the business of the layers inside."""
-        return as_tensors(inputs)
+        values = as_tensors(inputs)
+        if self._seen_inputs is None:
+            leaves, structure = tree.flatten(values)
+            self._seen_inputs = [leaf.spec for leaf in leaves], structure
+        return values
 
     def _sample_shape(self) -> Any:
         """The shape of a sample, declared or seen; behind the host layers."""

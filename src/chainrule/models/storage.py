@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chainrule import layers
 from chainrule.configurable import custom_object_scope, serialize
 from chainrule.errors import ArgumentError, ChainruleError, FormatError
+from chainrule.functional.recording import PLACEHOLDERS
 from chainrule.ir import tree
+from chainrule.ir.dtype import as_dtype
+from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant
 from chainrule.layers.drawing import tree_of_shapes
 from chainrule.layers.layer import weights_from
@@ -30,8 +35,7 @@ def save_model(
     model: Any, path: str | os.PathLike[str], overwrite: bool, include_optimizer: bool
 ) -> Path:
     """Write a model to one file; see `Model.save`."""
-    shape = model._sample_shape()
-    if not model.built or shape is None:
+    if not model.built or (model.inputs is None and model._seen_inputs is None):
         raise ArgumentError(
             "the model has no weights yet",
             where=model.name,
@@ -41,7 +45,7 @@ def save_model(
         raise ArgumentError(
             "the file exists already", where=str(path), fix="overwrite=True"
         )
-    description = {"model": serialize(model), "input_shape": _plain(shape)}
+    description = {"model": serialize(model), **_describe_inputs(model)}
     objective = model._objective
     if objective is not None:
         description["compile"] = objective.get_config()
@@ -54,13 +58,43 @@ def save_model(
     return write_model(path, Contents(description, weights, optimizer))
 
 
-def _plain(shapes: Any) -> Any:
-    """A shape, or a tree of shapes, in terms of JSON."""
-    if isinstance(shapes, Mapping):
-        return {str(key): _plain(shape) for key, shape in shapes.items()}
-    if isinstance(shapes, (list, tuple)):
-        return [_plain(shape) for shape in shapes]
-    return shapes
+def _describe_inputs(model: Any) -> dict[str, Any]:
+    """What the weights were made for, in terms of JSON."""
+    if model.inputs is not None:
+        return {"input_shape": _plain(model._sample_shape())}
+    specs, structure = model._seen_inputs
+    shapes = tree.unflatten(structure, [spec.shape[1:] for spec in specs])
+    names = tree.unflatten(structure, [spec.dtype.name for spec in specs])
+    return {"input_shape": _plain(shapes), "input_dtype": _plain(names)}
+
+
+def _plain(part: Any) -> Any:
+    """A tree of shapes or names in terms of JSON."""
+    if isinstance(part, Mapping):
+        return {str(key): _plain(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_plain(value) for value in part]
+    return part
+
+
+def _make_weights(model: Any, shape: Any, description: Mapping[str, Any]) -> None:
+    """The weights of a model that makes them when it sees its inputs."""
+    if "input_dtype" not in description:
+        model._build_for_samples(shape)
+        return
+    names, structure = tree.flatten(description["input_dtype"])
+    shapes = _leaves(shape)
+    pairs = zip(shapes, names, strict=True)
+    specs = [Spec((PLACEHOLDERS[0], *shape), as_dtype(name)) for shape, name in pairs]
+    model._see(*specs, structure=structure)
+
+
+def _leaves(shapes: Any) -> list[Any]:
+    """The shapes in a tree of shapes."""
+    if isinstance(shapes, tuple):
+        return [shapes]
+    parts = shapes.values() if isinstance(shapes, Mapping) else shapes
+    return [shape for part in parts for shape in _leaves(part)]
 
 
 def _state_names(state: Any) -> list[str]:
@@ -94,7 +128,8 @@ def load_model(
     """
     contents = read_model(path)
     try:
-        with custom_object_scope(dict(custom_objects or {})):
+        objects = custom_object_scope(dict(custom_objects or {}))
+        with objects, np.errstate(all="ignore"):  # a number may be any
             model = _make_model(contents)
             if compile:
                 _compile(model, contents)
@@ -137,7 +172,7 @@ def _make_model(contents: Contents) -> Any:
                 got=shape,
                 expected=known,
             )
-        model._build_for_samples(shape)
+        _make_weights(model, shape, config)
     _assign(name_weights(model), contents.weights)
     return model
 
