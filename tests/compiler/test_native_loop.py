@@ -1,18 +1,24 @@
-"""The native loop: how numbers are treated between the steps of a run."""
+"""The native loop: how numbers are treated, and weights that are updated in place."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from chainrule.compiler import plan
-from chainrule.compiler.engine import host_target
+from chainrule.compiler import plan, product, program
+from chainrule.compiler.engine import (
+    LoadedObject,
+    compile_module,
+    host_target,
+    load_object,
+)
+from chainrule.compiler.kernel import ContractKernel, Kernel
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.program import Program
 from chainrule.ir import Spec, trace
 from chainrule.ir.dtype import float32, int64
-from chainrule.ir.graph import Graph
-from chainrule.ops import multiply, reduce_sum, take
+from chainrule.ir.graph import Graph, evaluate
+from chainrule.ops import add, contract, divide, multiply, reduce_sum, sqrt, take
 
 TINY = np.float32(np.finfo(np.float32).smallest_normal)
 flushing = pytest.mark.skipif(
@@ -65,3 +71,66 @@ def test_other_programs_keep_subnormal_numbers(
     )
     np.testing.assert_array_equal(state, np.full(100, TINY / 2))
     np.testing.assert_array_equal(sums, [TINY / 2])
+
+
+# ---- updates on tiles of a gradient --------------------------------------------------
+
+
+def update(batch: int, rows: int, columns: int) -> Graph:
+    """The gradient of a weight matrix, and two averages of it."""
+
+    def step(weights, mean, square, data, delta, numbers):
+        x, y = take(data, numbers, axis=0), take(delta, numbers, axis=0)
+        gradient = contract(x, y, sums=((0,), (0,)), batch=((), ()))
+        mean = add(multiply(mean, 0.9), multiply(gradient, 0.1))
+        square = add(multiply(square, 0.99), multiply(gradient, gradient))
+        moved = divide(mean, add(sqrt(square), 1e-3))
+        return [add(weights, multiply(moved, -0.01)), mean, square]
+
+    state = [Spec((rows, columns), float32)] * 3
+    data = [Spec((9, rows), float32), Spec((9, columns), float32)]
+    return trace(step, [*state, *data, Spec((batch,), int64)])[0]
+
+
+def compiled(kernel: Kernel) -> LoadedObject:
+    return load_object(compile_module(program.emit_kernel(kernel)))
+
+
+@pytest.mark.parametrize("fetched", [0, 1 << 30])
+@pytest.mark.parametrize(
+    ("batch", "rows", "columns"),
+    [(5, 37, 130), (7, 25, 1), (3, 70, 65), (200, 131, 70), (33, 50, 512)],
+)
+def test_updates_are_the_same_for_any_tiles_and_threads(
+    batch: int, rows: int, columns: int, fetched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(product, "FETCHED_BYTES", fetched)
+    # the printed kernel, by which code is kept, does not tell its tiles
+    monkeypatch.setattr(program, "kernel_code", compiled)
+    random = np.random.default_rng(batch)
+    shapes = [(rows, columns)] * 3 + [(9, rows), (9, columns)]
+    arrays = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+    arrays[2] = np.abs(arrays[2])
+    order = random.integers(0, 9, 2 * batch)
+    graph = update(batch, rows, columns)
+    right = arrays[:3]
+    for numbers in (order[:batch], order[batch:]):
+        right = list(evaluate(graph, [*right, *arrays[3:], numbers]))
+    results = []
+    for threads in (1, 2, 3):
+        loop = NativeLoop()
+        loop.begin(arrays[:3], arrays[3:])
+        made = Program(graph, [(i, i) for i in range(3)], threads=threads)
+        loop._programs[graph] = made
+        loop.run(graph, order, batch, [])
+        results.append(loop.state())
+    products = [s.kernel for s in made.plan.steps]
+    (kernel,) = (k for k in products if isinstance(k, ContractKernel))
+    assert product.fetches(kernel) == (
+        not fetched and batch < product.LONG_SUM and columns > 1
+    )
+    for result in results:
+        for mine, first, wanted in zip(result, results[0], right, strict=True):
+            np.testing.assert_array_equal(mine, first)
+            np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-4)

@@ -424,6 +424,13 @@ class Emitter:
         kind = stored_type(self.dtypes[buffer])
         return self.builder.gep(self.buffers[buffer], [offset], source_etype=kind)
 
+    def prefetch(self, pointer: IRValue) -> None:
+        """Ask for a line of memory that is to be read, and written, soon."""
+        name = "llvm.prefetch.p0"
+        function = self._declare(name, ir.VoidType(), [POINTER, I32, I32, I32])
+        how = [ir.Constant(I32, word) for word in (0, 3, 1)]  # read, keep, data
+        self.builder.call(function, [pointer, *how])
+
     def _register(self, value: IRValue, dtype: DType) -> IRValue:
         """A value as loaded, as it is computed with."""
         if not dtype.is_bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.memory import ALIGNMENT
 from chainrule.compiler.plan import state_strides
 from chainrule.compiler.program import Program, address_of, aligned, programs
 from chainrule.ir.dtype import as_dtype
@@ -21,18 +22,37 @@ class StateBuffer:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        strides = state_strides(spec)
-        steps = zip(spec.shape, strides, strict=True)
+        self._strides = state_strides(spec)
+        steps = zip(spec.shape, self._strides, strict=True)
         extent = 1 + sum((n - 1) * step for n, step in steps) if spec.size else 0
-        raw = aligned(max(extent, 1) * spec.dtype.itemsize)
-        flat = raw.view(spec.dtype.numpy)
-        bytes_of = tuple(step * spec.dtype.itemsize for step in strides)
-        self.array: Array = np.lib.stride_tricks.as_strided(flat, spec.shape, bytes_of)
+        lines = -(-max(extent, 1) * spec.dtype.itemsize // ALIGNMENT)
+        self.nbytes = lines * ALIGNMENT
+
+    def lie_at(self, room: Array) -> None:
+        """Take the first `nbytes` bytes of `room`."""
+        spec, raw = self.spec, room[: self.nbytes]
+        bytes_of = tuple(step * spec.dtype.itemsize for step in self._strides)
+        self.array: Array = np.lib.stride_tricks.as_strided(
+            raw.view(spec.dtype.numpy), spec.shape, bytes_of
+        )
         self.address = address_of(raw)
 
     def copy(self) -> Array:
         """The value now, dense."""
         return np.array(self.array, order="C")
+
+
+def _placed(buffers: list[StateBuffer]) -> list[StateBuffer]:
+    """Give buffers their memory, one after the other.
+
+    In one block, which NumPy asks large pages for, they need fewer entries of the
+    tables that translate addresses than each in a block of its own.
+    """
+    room = aligned(sum(buffer.nbytes for buffer in buffers))
+    for buffer in buffers:
+        buffer.lie_at(room)
+        room = room[buffer.nbytes :]
+    return buffers
 
 
 class NativeLoop:
@@ -54,7 +74,7 @@ class NativeLoop:
         """Copy the state in; the data are read where they are."""
         specs = [Spec(array.shape, as_dtype(array.dtype)) for array in state]
         if [buffer.spec for buffer in self._state] != specs:
-            self._state = [StateBuffer(spec) for spec in specs]
+            self._state = _placed([StateBuffer(spec) for spec in specs])
         for buffer, array in zip(self._state, state, strict=True):
             buffer.array[...] = array
         self.feed(data)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
 
 from chainrule.compiler.emit import BYTE, I64, Emitter, integer
 from chainrule.compiler.engine import Target, host_target
+from chainrule.compiler.expression import Place, in_order
 from chainrule.compiler.index import Axis
 from chainrule.compiler.kernel import ContractKernel, Operand
 from chainrule.compiler.kernels.elementwise import stored_type
@@ -14,12 +18,22 @@ from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 
 TILE_ROWS = 24  # of a product with a short sum; its tile stays in the first cache
+STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read along
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
 TILE_COLUMNS = 64
 SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
 SHARED_OUTER = 8
 SHARED_ROWS = 32
+# Matrices that an epilogue reads are asked for ahead where second-level caches cannot
+# hold them; where they can, asking costs 1 part in 20.
+FETCHED_BYTES = 4 << 20
+LINE_BYTES = 64
+# A right operand up to this size stays in a second-level cache from row to row.
+KEPT_OPERAND_BYTES = 1 << 20
+
+
+Piece: TypeAlias = "tuple[IRValue, IRValue]"  # where it begins, and how long it is
 
 
 def is_plain(kernel: ContractKernel) -> bool:
@@ -52,9 +66,8 @@ class _Product:
         self.item = stored_type(kernel.product.dtype)
         self.block = emitter.builder.ptrtoint(emitter.extra_argument(1), I64)
         self.scratch = self._own_scratch()
-        long = math.prod(kernel.sums) >= LONG_SUM
-        packed = block_function(kernel) == "gemm_nt_packed"
-        self.tile_rows = TALL_TILE_ROWS if long or packed else TILE_ROWS
+        self.streams = streams(kernel)
+        self.tile_rows = tile_rows(kernel)
 
     def _own_scratch(self) -> IRValue:
         """The scratch memory of this thread."""
@@ -125,24 +138,39 @@ class _Product:
 
     def _tiles(self, rows: list[IRValue], columns: list[IRValue]) -> None:
         """Tile by tile into scratch memory, each followed by its epilogue."""
-        emitter, builder = self.emitter, self.emitter.builder
-        with emitter.loop(columns[0], columns[1], TILE_COLUMNS) as column:
-            rest = builder.sub(columns[1], column)
-            width = self._least(rest, integer(TILE_COLUMNS))
-            with (
-                emitter.level({}),
-                emitter.loop(rows[0], rows[1], self.tile_rows) as row,
-            ):
-                left = builder.sub(rows[1], row)
-                height = self._least(left, integer(self.tile_rows))
-                pitch = integer(TILE_COLUMNS)
-                self._call(self.scratch, pitch, (row, height), (column, width))
-                with emitter.level({}):
-                    self._epilogue((row, height), (column, width))
+        along_rows = goes_along_rows(self.kernel)
+        spans = (rows, self.tile_rows), (columns, TILE_COLUMNS)
+        outer, inner = spans if along_rows else spans[::-1]
+        with self._pieces(*outer) as first, self._pieces(*inner) as second:
+            row, column = (first, second) if along_rows else (second, first)
+            if fetches(self.kernel):
+                self._fetch(row, column)
+            self._call(self.scratch, integer(TILE_COLUMNS), row, column)
+            with self.emitter.level({}):
+                self._epilogue(row, column)
 
-    def _epilogue(
-        self, rows: tuple[IRValue, IRValue], columns: tuple[IRValue, IRValue]
-    ) -> None:
+    @contextmanager
+    def _pieces(self, bounds: list[IRValue], size: int) -> Iterator[Piece]:
+        """A loop over pieces of `size`: where each begins and how long it is."""
+        emitter = self.emitter
+        with emitter.level({}), emitter.loop(bounds[0], bounds[1], size) as start:
+            rest = emitter.builder.sub(bounds[1], start)
+            yield start, self._least(rest, integer(size))
+
+    def _fetch(self, rows: Piece, columns: Piece) -> None:
+        """Ask for the parts of other matrices that the epilogue of a tile will read."""
+        emitter, builder, kernel = self.emitter, self.emitter.builder, self.kernel
+        step = LINE_BYTES // kernel.product.dtype.itemsize
+        with emitter.level({}), emitter.loop(integer(0), rows[1]) as line:
+            position = builder.add(rows[0], line)
+            with emitter.loop(integer(0), columns[1], step) as column:
+                here = {kernel.m: position, kernel.n: builder.add(columns[0], column)}
+                with emitter.level(here):
+                    for place in self.streams:
+                        base = emitter.index(place.offset).value
+                        emitter.prefetch(emitter.address(place.buffer, base))
+
+    def _epilogue(self, rows: Piece, columns: Piece) -> None:
         emitter, builder = self.emitter, self.emitter.builder
         with emitter.loop(integer(0), rows[1]) as line:
             position = builder.add(rows[0], line)
@@ -150,7 +178,7 @@ class _Product:
             with emitter.level({self.kernel.m: position}):
                 self._line(start, columns)
 
-    def _line(self, start: IRValue, columns: tuple[IRValue, IRValue]) -> None:
+    def _line(self, start: IRValue, columns: Piece) -> None:
         """One row of a tile: full blocks of lanes, then the rest."""
         emitter, builder = self.emitter, self.emitter.builder
         lanes, n = emitter.lanes, self.kernel.n
@@ -189,8 +217,8 @@ class _Product:
         self,
         target: IRValue,
         pitch: IRValue,
-        rows: tuple[IRValue, IRValue],
-        columns: tuple[IRValue, IRValue],
+        rows: Piece,
+        columns: Piece,
     ) -> None:
         """A call of the building block for a piece of the product."""
         a, b = self.kernel.a, self.kernel.b
@@ -220,6 +248,47 @@ class _Product:
             index = self.emitter.position_of(axis).value
             place = builder.add(place, builder.mul(index, integer(stride)))
         return self.emitter.address(operand.buffer, place)
+
+
+def streams(kernel: ContractKernel) -> tuple[Place, ...]:
+    """The matrices that the epilogue reads row by row, besides the product."""
+    found: dict[Place, None] = {}
+    seen: set[int] = set()
+    for stage in kernel.stages:
+        for part in in_order(stage.expression, lambda e: id(e) in seen):
+            seen.add(id(part))
+            place = part.detail
+            if not isinstance(place, Place):
+                continue
+            along = place.offset.coefficient(kernel.n)
+            if along == 1 and place.offset.coefficient(kernel.m) > 1:
+                found[place] = None
+    return tuple(found)
+
+
+def tile_rows(kernel: ContractKernel) -> int:
+    """How many rows of a product are computed before their epilogue."""
+    if math.prod(kernel.sums) >= LONG_SUM or block_function(kernel) == "gemm_nt_packed":
+        return TALL_TILE_ROWS
+    return STREAM_TILE_ROWS if streams(kernel) else TILE_ROWS
+
+
+def goes_along_rows(kernel: ContractKernel) -> bool:
+    """Whether the tile to the right comes next, rather than the one below.
+
+    Whole rows of what the epilogue reads follow one another in memory, as the machine
+    expects when it reads ahead.
+    """
+    operand = math.prod(kernel.sums) * kernel.n.extent * kernel.product.dtype.itemsize
+    few = tile_rows(kernel) != TALL_TILE_ROWS
+    return few and bool(streams(kernel)) and operand <= KEPT_OPERAND_BYTES
+
+
+def fetches(kernel: ContractKernel) -> bool:
+    """Whether a tile of what the epilogue reads is asked for before the product."""
+    points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
+    size = points * kernel.product.dtype.itemsize * len(streams(kernel))
+    return goes_along_rows(kernel) and size > FETCHED_BYTES
 
 
 def shares_rows(kernel: ContractKernel) -> bool:
