@@ -40,7 +40,7 @@ class Floor:
 
 
 FLOORS = (
-    Floor("F0", ("errors", "settings"), independent=True),
+    Floor("F0", ("errors", "settings", "version"), independent=True),
     Floor("F1", ("ir",)),
     Floor("F2", ("ops",)),
     Floor("F3", ("autodiff", "compiler"), independent=True),

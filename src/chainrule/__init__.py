@@ -22,8 +22,9 @@ from chainrule.jit import jit
 from chainrule.symbolic import SymbolicTensor
 from chainrule.tensor import Tensor
 from chainrule.variable import Variable
+from chainrule.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "SymbolicTensor",

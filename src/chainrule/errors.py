@@ -109,3 +109,11 @@ class CompileError(ChainruleError, RuntimeError):
 
 class CacheWarning(UserWarning):
     """The cache of compiled code is damaged or not safe to use."""
+
+
+class ResumeError(ChainruleError, ValueError):
+    """The checkpoints in a folder are not those of this run."""
+
+
+class ResumeWarning(UserWarning):
+    """A run is resumed otherwise than it should be, or may not be exact."""

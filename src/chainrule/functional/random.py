@@ -434,3 +434,29 @@ def set_seed(seed: int) -> None:
         True
     """
     _started[:] = [_Stream(key(seed))]
+
+
+def stream_position() -> list[int] | None:
+    """Where the global stream stands: its key and how many were derived from it.
+
+    None before it was first used. `restore_stream` puts it there again.
+
+    Example:
+        >>> set_seed(3)
+        >>> _, position, then = next_key(), stream_position(), next_key().tolist()
+        >>> restore_stream(position)
+        >>> next_key().tolist() == then
+        True
+    """
+    if not _started:
+        return None
+    return [*_started[0].key.tolist(), _started[0].count]
+
+
+def restore_stream(position: Sequence[int] | None) -> None:
+    """Put the global stream where `stream_position` found it."""
+    _started.clear()
+    if position is not None:
+        low, high, count = position
+        _started.append(_Stream(key(low | high << 32)))
+        _started[0].count = count

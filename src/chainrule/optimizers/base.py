@@ -262,6 +262,11 @@ class Optimizer(Checked):
             )
         self._learning_rate = rate
 
+    @property
+    def fixed_learning_rate(self) -> float | None:
+        """The step size where it is a number; None where it follows a schedule."""
+        return None if callable(self._learning_rate) else self._learning_rate
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer, and exclusions, fit for JSON."""
         config = super().get_config()

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from chainrule.training.callbacks import Callback, Logs
+from chainrule.training.callbacks.base import Callback, Logs
 from chainrule.training.files import write_atomically
 
 
@@ -46,6 +46,16 @@ class History(Callback):
         self._rows.append(row)
         for name, number in row.items():
             self.history.setdefault(name, []).append(number)
+
+    def state(self) -> dict[str, Any]:
+        """The numbers of every finished epoch."""
+        return {"epoch": self.epoch, "rows": self._rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Have the epochs that `state` told of."""
+        self.history, self.epoch, self._rows = {}, [], []
+        for epoch, row in zip(state["epoch"], state["rows"], strict=True):
+            self.on_epoch_end(epoch, row)
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write one row an epoch: its number, then every measured one.
