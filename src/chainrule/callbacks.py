@@ -1,6 +1,7 @@
 """Callbacks, under the name of Keras's module."""
 
 from chainrule.training.callbacks import (
+    BackupAndRestore,
     Callback,
     CallbackList,
     CSVLogger,
@@ -13,6 +14,7 @@ from chainrule.training.callbacks import (
 from chainrule.training.history import History
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

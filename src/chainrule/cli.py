@@ -105,6 +105,10 @@ def train(
             help="Folder of the run. [default: runs/digits, runs/digits-2, ...]"
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a run that was cut short."),
+    ] = False,
 ) -> None:
     """Train a network on images, and leave a folder with the model and its History."""
     plan = Plan(
@@ -119,24 +123,30 @@ def train(
     )
     images = load_images(data.value)
     model = build(plan, images)
-    folder = choose_folder(data.value, out)
+    folder = choose_folder(data.value, out, resume=resume)
     rows, tests = len(images.x_train), len(images.x_test)
     typer.echo(
         f"{data.value}: {rows:,} images to train on, {tests:,} to test with; "
         f"{model.count_params():,} weights"
     )
-    history = train_images(model, images, plan)
+    history = train_images(model, images, plan, resume=folder)
     results = model.evaluate(images.x_test, images.y_test, verbose=0, return_dict=True)
     drawn = write_run(
         folder, model, history, plan, {"data": data.value, "test": results}
     )
     typer.echo(f"test loss {results['loss']:.4f}, accuracy {results['accuracy']:.2%}")
-    typer.echo(f"the run is in {folder}: {', '.join(sorted(_names(folder)))}")
+    _show_folder(folder, drawn)
+    if history.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show_folder(folder: Path, drawn: bool) -> None:
+    """What the run has left behind."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    typer.echo(f"the run is in {folder}: {', '.join(names)}")
     if not drawn:
         typer.echo("no loss curve was drawn: it needs matplotlib")
         typer.echo("  pip install 'chainrule[plots]'")
-    if history.interrupted:
-        raise typer.Exit(INTERRUPTED)
 
 
 def read_widths(given: list[str] | None) -> tuple[int, ...]:
@@ -160,10 +170,6 @@ def read_widths(given: list[str] | None) -> tuple[int, ...]:
             fix="--hidden 128,64",
         )
     return widths
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
 
 
 @app.command()

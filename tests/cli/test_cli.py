@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -219,3 +220,25 @@ def test_the_demonstration_as_a_user_sees_it(tmp_path: Path) -> None:
     assert float(found[1]) >= 97
     assert done.stderr == ""
     assert max(map(len, ESCAPES.sub("", done.stdout).splitlines())) <= 88
+
+
+def test_a_run_goes_on_where_it_was_cut_short() -> None:
+    arguments = ("train", "digits", "--hidden", "16", "--out")
+    run(*arguments, "whole", "--epochs", "3")
+    run(*arguments, "parts", "--epochs", "2")
+    Path("parts/model.chainrule").unlink()
+    refused = run(*arguments, "parts", "--epochs", "3")
+    assert refused.exit_code == 1
+    assert "--out parts --resume" in refused.output
+    result = run(*arguments, "parts", "--epochs", "3", "--resume")
+    assert "Epoch 3/3" in result.output
+    assert "Epoch 2/3" not in result.output
+    whole, parts = (Path(f"{name}/model.chainrule") for name in ("whole", "parts"))
+    assert cr.load_model(whole).get_weights()[0].tobytes() == (
+        cr.load_model(parts).get_weights()[0].tobytes()
+    )
+    record = json.loads(Path("parts/run.json").read_text())
+    assert record["plan"]["epochs"] == 3
+    assert record["versions"]["chainrule"] == cr.__version__
+    again = run(*arguments, "parts", "--epochs", "3", "--batch-size", "8", "--resume")
+    assert "batch_size: 32 then, 8 now" in again.output

@@ -34,6 +34,7 @@ def test_every_example_is_tested() -> None:
         "article_corrected.py",
         "autodiff_tour.py",
         "four_phases.py",
+        "resume.py",
     }
 
 
@@ -102,3 +103,10 @@ def test_the_tour_of_derivatives() -> None:
     assert "gradient  [396.0, 200.0]" in done.stdout
     assert "slope of the line through the points: 2.0" in done.stdout
     assert "straight-through: [3.0, 3.0]" in done.stdout
+
+
+def test_a_killed_run_ends_in_the_same_bits() -> None:
+    done = run("resume.py", "--rows", "10000")
+    assert done.returncode == 0, done.stderr
+    assert "exit code -9" in done.stdout or sys.platform == "win32"
+    assert "equal to the last bit: True" in done.stdout

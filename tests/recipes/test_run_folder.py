@@ -87,3 +87,12 @@ def test_a_curve_without_epochs_is_drawn_too() -> None:
 def test_a_path_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no model here"):
         find_model(tmp_path)
+
+
+def test_the_last_run_is_taken_up(tmp_path: Path) -> None:
+    def choose(resume: bool) -> str:
+        return choose_folder("digits", None, tmp_path, resume).name
+
+    assert choose(True) == "digits"
+    assert choose(False) == "digits-2"
+    assert choose(True) == "digits-2"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from chainrule.ir import tree
 from chainrule.models.intake import Feed, Given, Selection, open_stream
 from chainrule.models.objective import Objective
 from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
+from chainrule.models.run_facts import describe_run
 from chainrule.models.runtime import Runtime, make_parts
 from chainrule.training.callbacks import CallbackList
 from chainrule.training.data import split_rows
@@ -23,10 +25,21 @@ from chainrule.training.loop import Fit, measure
 from chainrule.training.loop import predict as run_predict
 from chainrule.training.mistakes import Mistake
 from chainrule.training.progress import Silent, make_progress
+from chainrule.training.resume import EVERY_SECONDS, Resume, open_run
+from chainrule.training.resume_fingerprint import flatten_config
 from chainrule.training.splits import Split
 from chainrule.training.streams import is_stream
 
 DEFAULT_BATCH = 32
+# parts of a plan that change no number of the epochs that are run
+NOT_DECIDING = (
+    "epochs",
+    "verbose",
+    "max_time",
+    "sanity_steps",
+    "resume",
+    "checkpoint_every",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,8 @@ class Plan:
     sanity_steps: int = 2
     overfit_batches: int = 0
     fast_dev_run: bool | int = False
+    resume: str | os.PathLike[str] | None = None
+    checkpoint_every: float | str = EVERY_SECONDS
 
     def checked(self, preparation: Preparation) -> Plan:
         """The plan with its defaults; what is wrong goes to `preparation`."""
@@ -114,6 +129,11 @@ def fit(
     plan = plan.checked(preparation)
     train, validation = _read_both(preparation, given, plan)
     runtime = train_runtime(model, objective, train.examples)
+    called = CallbackList(callbacks, model)
+    kept = open_run(plan.resume, plan.checkpoint_every, key, called)
+    if kept is not None:
+        _identify(kept, model, plan, (train, validation), seed)
+        key = kept.key if seed is None else key
     order_key, step_key = random.split(key, 2)
     source = train.source(
         plan.batch_size, plan.steps_per_epoch, order_key if plan.shuffle else None
@@ -122,6 +142,7 @@ def fit(
     model.history = History()
     model.reset_metrics()
     params = {"epochs": plan.epochs, "steps": source.steps, "verbose": plan.verbose}
+    called.set_params(params)
     run = Fit(
         runtime.train,
         runtime.store,
@@ -129,11 +150,12 @@ def fit(
         plan.epochs,
         step_key,
         plan.initial_epoch,
-        measures=_measures(runtime, plan, train, validation),
-        callbacks=CallbackList(callbacks, model, params),
+        measures=_measures(runtime, plan, train, validation, called),
+        callbacks=called,
         progress=make_progress(plan.verbose),
         stopped=lambda: bool(model.stop_training),
         max_time=plan.seconds,
+        resume=kept,
     )
     if validation is not None and not validation.once and plan.sanity_steps:
         steps = min(plan.sanity_steps, plan.validation_steps or plan.sanity_steps)
@@ -142,8 +164,30 @@ def fit(
     return run.run(model.history)
 
 
+def _identify(
+    kept: Resume,
+    model: Any,
+    plan: Plan,
+    data: tuple[Feed, Feed | None],
+    seed: int | None,
+) -> None:
+    """Tell the checkpoints what run this is."""
+    settings = asdict(plan)
+    for name in NOT_DECIDING:
+        del settings[name]
+    parts = dict(zip(("train", "validation"), data, strict=True))
+    described = {name: part and part.description for name, part in parts.items()}
+    facts = describe_run(model, model._objective, described)
+    kept.facts = {**flatten_config(settings, "fit"), "fit.seed": seed, **facts}
+    kept.optimizer = model.optimizer
+
+
 def _measures(
-    runtime: Runtime, plan: Plan, train: Feed, validation: Feed | None
+    runtime: Runtime,
+    plan: Plan,
+    train: Feed,
+    validation: Feed | None,
+    callbacks: CallbackList,
 ) -> Callable[[int, Callable[[], None]], dict[str, Any]] | None:
     """What is measured after an epoch."""
     if validation is None and not plan.measure_train:
@@ -153,10 +197,14 @@ def _measures(
         logs: dict[str, Any] = {}
         if plan.measure_train:
             source = train.source(plan.batch_size, plan.steps_per_epoch)
-            logs |= measure(runtime.test, runtime.store, source, check=check)
+            logs |= measure(
+                runtime.test, runtime.store, source, check=check, callbacks=callbacks
+            )
         if validation is not None and plan.validates(epoch):
             source = validation.source(plan.validation_size, plan.validation_steps)
-            found = measure(runtime.test, runtime.store, source, check=check)
+            found = measure(
+                runtime.test, runtime.store, source, check=check, callbacks=callbacks
+            )
             logs |= {f"val_{name}": number for name, number in found.items()}
         return logs
 
@@ -274,14 +322,12 @@ def evaluate(
     called = CallbackList(callbacks, model, {"verbose": verbose})
     progress = make_progress(verbose)
     model.reset_metrics()
-    called.call("on_test_begin", {})
     progress.begin("evaluate", source.rows)
     try:
-        logs = measure(runtime.test, runtime.store, source, progress)
+        logs = measure(runtime.test, runtime.store, source, progress, callbacks=called)
     finally:
         progress.end()
         source.close()
-    called.call("on_test_end", logs)
     return logs
 
 
@@ -301,14 +347,12 @@ def predict(
     progress = make_progress(verbose)
     if not progress.live and verbose != 2:
         progress = Silent()
-    called.call("on_predict_begin", {})
     progress.begin("predict", source.rows)
     try:
-        pieces = run_predict(runtime.predict, runtime.store, source, progress)
+        pieces = run_predict(runtime.predict, runtime.store, source, progress, called)
     finally:
         progress.end()
         source.close()
-    called.call("on_predict_end", {})
     return joined(pieces)
 
 

@@ -53,6 +53,10 @@ class Feed(Protocol):
     def examples(self) -> Examples:
         """Samples that look like all of them."""
 
+    @property
+    def description(self) -> Any:
+        """What tells it from other data, as far as that can be told."""
+
     def source(
         self, batch_size: int | None, steps: int | None = None, key: Any = None
     ) -> Source:
@@ -75,6 +79,11 @@ class Selection:
     examples: Examples
     rows: int | Array
     once: bool = False
+
+    @property
+    def description(self) -> Any:
+        """The samples and their rows."""
+        return {"data": self.examples.tree, "rows": self.rows}
 
     def source(
         self, batch_size: int | None, steps: int | None = None, key: Any = None
@@ -109,6 +118,15 @@ class Streamed:
     def once(self) -> bool:
         """Whether it is an iterator."""
         return self.stream.once
+
+    @property
+    def description(self) -> Any:
+        """What a sample looks like: batches need not be the same in another process."""
+        specs = [
+            f"{leaf.dtype}{list(leaf.shape[1:])}"
+            for leaf in tree.flatten(self.examples.tree)[0]
+        ]
+        return {"stream": specs}
 
     def source(
         self, batch_size: int | None, steps: int | None = None, key: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from chainrule.models.objective import Objective, Settings
 from chainrule.models.runtime import Runtime
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
+from chainrule.training.resume import EVERY_SECONDS
 
 Callbacks = Callback | Iterable[Callback] | None
 
@@ -128,6 +130,8 @@ class Trainer(Layer):
         sanity_steps: int = 2,
         overfit_batches: int = 0,
         fast_dev_run: bool | int = False,
+        resume: str | os.PathLike[str] | None = None,
+        checkpoint_every: float | str = EVERY_SECONDS,
     ) -> History:
         """Train for `epochs` passes over the data.
 
@@ -183,6 +187,11 @@ class Trainer(Layer):
                 mistake.
             fast_dev_run: run one batch (or so many) of training and of validation, for
                 one epoch, to see that everything runs.
+            resume: the folder of this run. Checkpoints are written there while it
+                trains; where there are some, the run goes on from the newest, to the
+                very bits of a run that never ended.
+            checkpoint_every: seconds between two checkpoints within an epoch, or a text
+                such as `500 steps`. One is written at the end of epochs as well.
 
         Returns:
             The numbers of every epoch.
@@ -191,6 +200,8 @@ class Trainer(Layer):
             DataError: naming every mistake in data, labels, loss and network, with the
                 corrected lines.
             ArgumentError: when the model was not compiled.
+            ResumeError: when the folder holds checkpoints of another model, other data
+                or other settings.
 
         Example:
             >>> import numpy as np, chainrule
@@ -216,6 +227,8 @@ class Trainer(Layer):
             sanity_steps=sanity_steps,
             overfit_batches=overfit_batches,
             fast_dev_run=fast_dev_run,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
         )
         given = Given(
             x, y, sample_weight, class_weight, validation_data, validation_split

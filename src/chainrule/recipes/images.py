@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,7 @@ def train(
     plan: Plan,
     verbose: str | int = "auto",
     callbacks: Sequence[Callback] = (),
+    resume: Path | None = None,
 ) -> History:
     """Train on the training images; the test images are measured after each epoch.
 
@@ -141,4 +143,5 @@ def train(
         seed=plan.seed,
         verbose=verbose,
         callbacks=callbacks,
+        resume=resume,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,41 @@ from chainrule.errors import ArgumentError
 from chainrule.models import Sequential
 from chainrule.training.files import write_atomically
 from chainrule.training.history import History
+from chainrule.training.resume_file import Checkpoints
+from chainrule.training.run_record import write_record
 
 MODEL = "model.chainrule"
 CURVE = "loss.png"
 
 
-def choose_folder(name: str, out: Path | None, base: Path = Path("runs")) -> Path:
-    """The folder of a new run, made.
+def choose_folder(
+    name: str, out: Path | None, base: Path = Path("runs"), resume: bool = False
+) -> Path:
+    """The folder of a run, made where it is new.
 
     Args:
         name: what the run is called.
         out: the folder asked for; None counts up under `base`: `digits`, `digits-2`.
         base: where runs are kept.
+        resume: whether to take the last run, where there is one.
 
     Raises:
-        ArgumentError: when the folder holds a model already, or cannot be made.
+        ArgumentError: when a new run's folder holds another already, or cannot be made.
     """
     if out is None:
         number = 1
-        out = base / name
-        while out.exists():
-            number += 1
-            out = base / f"{name}-{number}"
-    if (out / MODEL).exists():
+        free = out = base / name
+        while free.exists():
+            last, number = free, number + 1
+            free = base / f"{name}-{number}"
+            out = last if resume else free
+    if not resume and Checkpoints.of_run(out).paths() and not (out / MODEL).exists():
+        raise ArgumentError(
+            "the folder holds a run that has not come to its end",
+            where=str(out),
+            fix=f"--out {out} --resume, or --out {out}-2",
+        )
+    if not resume and (out / MODEL).exists():
         raise ArgumentError(
             "the folder holds a model already, and it is not overwritten",
             where=str(out),
@@ -60,16 +71,14 @@ def write_run(
     """Write model, History, settings and the loss curve; say whether that was drawn.
 
     `model.chainrule` the model; `history.csv` and `history.json` the numbers of every
-    epoch; `run.json` the settings and results; `loss.png` the loss curve, which needs
+    epoch; `run.json` settings and results, beside what `fit` has written there about
+    versions, data and command; `loss.png` the loss curve, which needs
     matplotlib.
     """
     model.save(folder / MODEL)
     history.to_csv(folder / "history.csv")
     history.to_json(folder / "history.json")
-    summary = {"plan": dataclasses.asdict(plan), **results}
-    write_atomically(
-        folder / "run.json", json.dumps(summary, indent=1).encode() + b"\n"
-    )
+    write_record(folder, plan=dataclasses.asdict(plan), **results)
     picture = draw_curve(history)
     if picture is not None:
         write_atomically(folder / CURVE, picture)

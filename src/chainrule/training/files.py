@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> Path:
     """Write `content` to `path`: whole, or not at all.
 
     The bytes go to a temporary file beside the target, are flushed to the disk, and the

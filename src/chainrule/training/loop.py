@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.ir import tree
 from chainrule.ir.trace import constant
 from chainrule.jit import Loop
 from chainrule.training.callbacks import CallbackList, Logs
@@ -17,6 +19,7 @@ from chainrule.training.data import Array
 from chainrule.training.history import History
 from chainrule.training.interrupt import Interrupt, hold_interrupts
 from chainrule.training.progress import Silent
+from chainrule.training.resume import Place, Resume
 from chainrule.training.source import Source
 from chainrule.training.step import initial_metrics, read_metrics
 from chainrule.training.store import Store
@@ -38,38 +41,75 @@ class Pieces:
 
     Args:
         loop: a loop that has begun.
-        single: make every piece a single batch.
+        most: the most batches that a piece may have.
+
+    Attributes:
+        rows: how many rows of the pass are done, once the last piece is.
+        steps: how many batches.
     """
 
-    def __init__(self, loop: Loop, single: bool = False) -> None:
+    def __init__(self, loop: Loop, most: int | None = None) -> None:
         self.loop = loop
-        self.single = single
+        self.most = most or sys.maxsize
+        self.rows = self.steps = 0
         self._batches = 1
 
-    def run(self, source: Source, epoch: int = 0) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, source: Source, epoch: int = 0, skip: int = 0
+    ) -> Iterator[tuple[int, Any]]:
         """Take all steps; after each piece give the rows done so far, and outputs."""
-        done = 0
-        for piece, size in self.plan(source, epoch):
+        for piece, size in self.plan(source, epoch, skip):
             started = time.perf_counter()
             outputs = self.loop.run(piece, size)
             self._adapt(time.perf_counter() - started)
-            done += len(piece)
-            yield done, outputs
+            yield self.rows, outputs
 
-    def plan(self, source: Source, epoch: int = 0) -> Iterator[tuple[Array, int]]:
-        """The rows of each piece and of a batch, once the loop has their chunk."""
+    def plan(
+        self, source: Source, epoch: int = 0, skip: int = 0
+    ) -> Iterator[tuple[Array, int]]:
+        """The rows of each piece and of a batch, once the loop has their chunk.
+
+        Args:
+            source: the batches.
+            epoch: which of its epochs.
+            skip: how many batches are done already, and left out.
+        """
         for chunk in source.epoch(epoch):
-            self.loop.feed(chunk.data)
-            first = 0
-            while first < len(chunk.order):
-                last = first + self._batches * chunk.batch_size
-                yield chunk.order[first:last], chunk.batch_size
-                first = last
+            size, order = chunk.batch_size, chunk.order
+            first = min(max(0, skip - self.steps) * size, len(order))
+            self._count(order[:first], size)
+            if first < len(order):
+                self.loop.feed(chunk.data)
+            while first < len(order):
+                piece = order[first : first + self._batches * size]
+                self._count(piece, size)
+                yield piece, size
+                first += len(piece)
+
+    def attend(
+        self, source: Source, callbacks: CallbackList, task: str, logs: Any
+    ) -> Iterator[tuple[int, Any]]:
+        """`run`, in single batches with the hooks of callbacks around each.
+
+        Args:
+            source: the batches.
+            callbacks: what is called.
+            task: `test` or `predict`.
+            logs: makes the logs for the hook after a batch from its outputs.
+        """
+        for batch, (piece, size) in enumerate(self.plan(source)):
+            callbacks.call(f"on_{task}_batch_begin", batch, {})
+            outputs = self.loop.run(piece, size)
+            callbacks.call(f"on_{task}_batch_end", batch, logs(outputs))
+            yield self.rows, outputs
+
+    def _count(self, rows: Array, size: int) -> None:
+        self.rows += len(rows)
+        self.steps += -(-len(rows) // size)
 
     def _adapt(self, seconds: float) -> None:
-        if not self.single:
-            factor = min(GROWTH, LOOK_IN / max(seconds, 1e-9))
-            self._batches = max(1, int(self._batches * factor))
+        factor = min(GROWTH, LOOK_IN / max(seconds, 1e-9))
+        self._batches = min(self.most, max(1, int(self._batches * factor)))
 
 
 def measure(
@@ -78,6 +118,7 @@ def measure(
     source: Source,
     progress: Silent | None = None,
     check: Callable[[], None] | None = None,
+    callbacks: CallbackList | None = None,
 ) -> Logs:
     """Loss and metrics over all rows of a source.
 
@@ -87,21 +128,35 @@ def measure(
         source: the rows; the size of their batches changes the result by rounding only.
         progress: what shows the run.
         check: called a few times a second.
+        callbacks: what is called before, after, and around batches.
     """
     progress = progress or Silent()
+    callbacks = callbacks or CallbackList()
+    callbacks.call("on_test_begin", {})
     loop.begin(store.testing(), ())
+    passed = _passes(loop, source, callbacks, "test", lambda _: _read(loop, store))
     try:
         progress.start()
-        for done, _ in Pieces(loop).run(source):
+        for done, _ in passed:
             if check is not None:
                 check()
             if progress.live:
                 progress.advance(done, _read(loop, store))
         logs = _read(loop, store)
         progress.finish(logs)
-        return logs
     finally:
         loop.begin((), ())
+    callbacks.call("on_test_end", logs)
+    return logs
+
+
+def _passes(
+    loop: Loop, source: Source, callbacks: CallbackList, task: str, logs: Any
+) -> Iterator[tuple[int, Any]]:
+    """The pieces of a pass: single batches where somebody attends to each."""
+    if callbacks.watches(task):
+        return Pieces(loop, 1).attend(source, callbacks, task, logs)
+    return Pieces(loop).run(source)
 
 
 def _read(loop: Loop, store: Store) -> Logs:
@@ -109,19 +164,32 @@ def _read(loop: Loop, store: Store) -> Logs:
     return read_metrics(store.parts, loop.read("metrics"))
 
 
-def predict(loop: Loop, store: Store, source: Source, progress: Silent) -> list[Any]:
+def predict(
+    loop: Loop,
+    store: Store,
+    source: Source,
+    progress: Silent,
+    callbacks: CallbackList,
+) -> list[Any]:
     """The outputs for all rows, piece by piece."""
+    callbacks.call("on_predict_begin", {})
     loop.begin({"variables": store.testing()["variables"]}, ())
     outputs = []
     try:
         progress.start()
-        for done, output in Pieces(loop).run(source):
+        passed = _passes(loop, source, callbacks, "predict", _as_logs)
+        for done, output in passed:
             outputs.append(output)
             progress.advance(done, {})
         progress.finish({})
     finally:
         loop.begin((), ())
+    callbacks.call("on_predict_end", {})
     return outputs
+
+
+def _as_logs(outputs: Any) -> Logs:
+    return {"outputs": tree.tree_map(lambda value: value.numpy(), outputs)}
 
 
 @dataclass
@@ -141,6 +209,7 @@ class Fit:
         progress: what shows the run.
         stopped: whether somebody asked for an end (`model.stop_training`).
         max_time: the run ends after so many seconds.
+        resume: the checkpoints of this run, where it has any.
     """
 
     loop: Loop
@@ -154,6 +223,7 @@ class Fit:
     progress: Silent = field(default_factory=Silent)
     stopped: Callable[[], bool] = lambda: False
     max_time: float | None = None
+    resume: Resume | None = None
 
     def run(self, history: History) -> History:
         """Train; `history` is told of every finished epoch.
@@ -164,6 +234,7 @@ class Fit:
         note = ""
         self._begun = False  # whether the loop holds weights
         self._newer = False  # whether those are newer than what the variables hold
+        self._changed = False  # whether the optimizer was changed before it began
         self._until = time.monotonic() + (self.max_time or float("inf"))
         self.callbacks.call("on_train_begin", {})
         self.progress.begin("fit", self.source.rows, self.epochs)
@@ -187,43 +258,76 @@ class Fit:
         return history
 
     def _epochs(self, history: History, interrupt: Interrupt) -> None:
-        for epoch in range(self.initial_epoch, self.epochs):
-            self.callbacks.call("on_epoch_begin", epoch, {})
+        place = self._start(history, interrupt)
+        while place.epoch < self.epochs and not place.stopped:
+            epoch = place.epoch
+            if not place.begun:
+                self.callbacks.call("on_epoch_begin", epoch, {})
             self.progress.start(epoch)
-            self._begin(epoch)
-            taken = self._pass(epoch, interrupt)
+            if not place.begun:
+                self._begin(epoch)
+            taken = self._pass(place, history, interrupt)
             if not taken:
                 warnings.warn(OUT_OF_DATA.format(epoch), UserWarning, stacklevel=2)
                 return
-            if self.measures is not None or self.callbacks.callbacks:
-                self._keep()
-            logs = self._logs()
-            if self.measures is not None:
-                logs |= self.measures(epoch, interrupt.check)
-            self.progress.finish(logs)
-            try:
-                self.callbacks.call("on_epoch_end", epoch, logs)
-            finally:
-                history.on_epoch_end(epoch, logs)
+            self._end_epoch(epoch, history, interrupt)
+            place = Place(epoch + 1, stopped=bool(self.stopped()))
+            self._checkpoint_epoch(place, history, interrupt)
             interrupt.check()
-            if self.stopped() or self._late():
+            if self._late():
                 return
+
+    def _start(self, history: History, interrupt: Interrupt) -> Place:
+        """Where to start: at the beginning, or where a run that is resumed stood."""
+        place = Place(self.initial_epoch)
+        if self.resume is None:
+            return place
+        fresh = self.store.training(self.key, self._count(place.epoch))
+        found = self.resume.load(fresh, self.callbacks, history)
+        if found is None:
+            self.resume.write(place, fresh, self.callbacks, history)
+            return place
+        place, state = found
+        if self.source.continues:
+            for epoch in range(self.initial_epoch, place.epoch):
+                for _ in self.source.epoch(epoch):
+                    interrupt.check()
+        self.store.keep(state)
+        self.loop.begin(state, ())
+        # the learning rate may have been set anew at the end of an epoch
+        self._begun, self._changed = True, not place.begun
+        self._newer = place.begun
+        return place
+
+    def _end_epoch(self, epoch: int, history: History, interrupt: Interrupt) -> None:
+        """Measure what is measured after an epoch, and tell everybody."""
+        if self.measures is not None or self.callbacks.callbacks:
+            self._keep()
+        logs = self._logs()
+        if self.measures is not None:
+            logs |= self.measures(epoch, interrupt.check)
+        self.progress.finish(logs)
+        try:
+            self.callbacks.call("on_epoch_end", epoch, logs)
+        finally:
+            history.on_epoch_end(epoch, logs)
 
     def _begin(self, epoch: int) -> None:
         """Have the loop hold the weights as they are now, and metrics at their start.
 
         Weights that nobody changed since stay where they are.
         """
-        if self._begun and not self.store.changed:
+        if self._begun and not (self._changed or self.store.changed):
             self.loop.write("metrics", initial_metrics(self.store.parts))
         else:
-            step = epoch * (self.source.steps or 0)
-            count = constant(np.array(step, np.int64))
-            if self._begun:
-                count = self.loop.read("step")
+            count = self.loop.read("step") if self._begun else self._count(epoch)
             self.loop.begin(self.store.training(self.key, count), ())
-            self._begun = True
+            self._begun, self._changed = True, False
         self._newer = True
+
+    def _count(self, epoch: int) -> Any:
+        """How many steps are done before an epoch."""
+        return constant(np.array(epoch * (self.source.steps or 0), np.int64))
 
     def _keep(self) -> None:
         """Put what the loop holds into the variables."""
@@ -231,38 +335,66 @@ class Fit:
             self.store.keep(self.loop.state())
             self._newer = False
 
-    def _pass(self, epoch: int, interrupt: Interrupt) -> int:
-        """All steps of one epoch; the number of rows that were trained on."""
-        if self.callbacks.wants_batches:
-            return self._watched_pass(epoch, interrupt)
-        done = 0
-        for done, _ in Pieces(self.loop).run(self.source, epoch):
+    def _pass(self, place: Place, history: History, interrupt: Interrupt) -> int:
+        """The steps of an epoch that are not done yet; how many rows that makes."""
+        if self.callbacks.watches("train"):
+            return self._watched_pass(place, history, interrupt)
+        most = None if self.resume is None else self.resume.interval.steps
+        pieces = Pieces(self.loop, most)
+        for done, _ in pieces.run(self.source, place.epoch, place.steps):
             if self.progress.live:
                 self.progress.advance(done, self._logs())
+            self._checkpoint(place.epoch, pieces.steps, history, interrupt)
             interrupt.check()
             if self._late():
                 break
-        return done
+        return pieces.rows
 
-    def _watched_pass(self, epoch: int, interrupt: Interrupt) -> int:
-        """All steps of one epoch, with callbacks around each."""
-        done = 0
-        plan = Pieces(self.loop, single=True).plan(self.source, epoch)
-        for batch, (rows, size) in enumerate(plan):
+    def _watched_pass(
+        self, place: Place, history: History, interrupt: Interrupt
+    ) -> int:
+        """The steps of an epoch that are not done yet, with callbacks around each."""
+        pieces = Pieces(self.loop, 1)
+        for rows, size in pieces.plan(self.source, place.epoch, place.steps):
+            batch = pieces.steps - 1
             self.callbacks.call("on_train_batch_begin", batch, {})
             if self.store.changed:
                 self._refresh()
             self.loop.run(rows, size)
             self._newer = True
             self._keep()
-            done += len(rows)
             logs = self._logs()
-            self.progress.advance(done, logs)
+            self.progress.advance(pieces.rows, logs)
             self.callbacks.call("on_train_batch_end", batch, logs)
-            interrupt.check()
             if self.stopped() or self._late():
                 break
-        return done
+            self._checkpoint(place.epoch, pieces.steps, history, interrupt)
+            interrupt.check()
+        return pieces.rows
+
+    def _checkpoint(
+        self, epoch: int, steps: int, history: History, interrupt: Interrupt
+    ) -> None:
+        """Write a checkpoint within an epoch, if one is due."""
+        if self.resume is None:
+            return
+        if self.resume.is_due(int(self.loop.read("step")), interrupt.requested):
+            if self.store.changed:
+                self._refresh()
+            place = Place(epoch, steps, begun=True)
+            self.resume.write(place, self.loop.state(), self.callbacks, history)
+
+    def _checkpoint_epoch(
+        self, place: Place, history: History, interrupt: Interrupt
+    ) -> None:
+        """Write a checkpoint at the end of an epoch, if one is due."""
+        last = place.stopped or place.epoch >= self.epochs or self._late()
+        if self.resume is None:
+            return
+        if self.resume.is_due_after_epoch(last or interrupt.requested):
+            self._keep()
+            state = self.store.present(self.key, self.loop.read("step"))
+            self.resume.write(place, state, self.callbacks, history)
 
     def _refresh(self) -> None:
         """Hand the loop weights that a callback changed in the middle of an epoch."""

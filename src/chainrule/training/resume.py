@@ -25,7 +25,7 @@ from chainrule.errors import ArgumentError, FormatError, ResumeError, ResumeWarn
 from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.training.callbacks.base import CallbackList
+from chainrule.training.callbacks import BackupAndRestore, CallbackList
 from chainrule.training.history import History
 from chainrule.training.resume_file import Checkpoints
 from chainrule.training.resume_fingerprint import (
@@ -33,9 +33,9 @@ from chainrule.training.resume_fingerprint import (
     describe_machine,
     list_differences,
 )
+from chainrule.training.run_record import record_start
 from chainrule.training.step import State
 
-FOLDER = "checkpoints"
 EVERY_SECONDS = 10.0
 SHARE_OF_TIME = 0.02  # that writing at the ends of short epochs may take
 
@@ -100,52 +100,58 @@ class Resume:
 
     Attributes:
         folder: the folder of the run.
-        facts: what the run is; it must be what the checkpoints are of.
         interval: how often to write within an epoch.
-        callbacks: whose state is part of the checkpoint.
-        history: likewise.
-        optimizer: likewise, where its learning rate was set to a number.
+        key: the key of the run: that of its checkpoint, where it has one.
+        facts: what the run is; it must be what the checkpoint is of.
+        optimizer: whose learning rate is kept as well, where it is a number.
     """
 
-    folder: str | os.PathLike[str]
-    facts: Facts
-    callbacks: CallbackList
-    history: History
-    optimizer: Any
-    interval: Interval = field(default_factory=Interval)
+    folder: Path
+    interval: Interval
+    key: Any
+    facts: Facts = field(default_factory=dict)
+    optimizer: Any = None
 
     def __post_init__(self) -> None:
-        self.checkpoints = Checkpoints(Path(self.folder) / FOLDER)
-        self._facts = self.facts
+        self.checkpoints = Checkpoints.of_run(self.folder)
+        self._content = self.checkpoints.newest()
+        if self._content is not None:
+            self.key = constant(np.array(self._content["key"], np.uint32))
         self._written = time.monotonic()
         self._cost = 0.0
-        self._steps = self._written_steps = 0
+        self._step = self._written_step = 0
 
-    def load(self, fresh: State) -> tuple[Place, State, Any] | None:
-        """Where the run stood, its state and its key; None where it never began.
+    def load(
+        self, fresh: State, callbacks: CallbackList, history: History
+    ) -> tuple[Place, State] | None:
+        """Where the run stood, and its state; None where it never began.
 
         Callbacks, History and learning rate are made what they were then.
 
         Args:
             fresh: a state of the structure that is looked for.
+            callbacks: those of the run.
+            history: that of the run.
 
         Raises:
             ResumeError: when the checkpoints are those of another run.
             FormatError: when all are damaged.
         """
-        content = self.checkpoints.newest()
+        content, self._content = self._content, None
+        if content is not None:
+            self._check(content)
+        record_start(self.folder, self.facts, resumed=content is not None)
         if content is None:
             return None
-        self._check(content)
-        self._facts = content["facts"]
+        self.facts = content["facts"]
         state = _state_like(fresh, content["state"], str(self.checkpoints.folder))
-        self.callbacks.restore(content["callbacks"])
-        self.history.restore(content["history"])
+        callbacks.restore(content["callbacks"])
+        history.restore(content["history"])
         if content["learning_rate"] is not None:
             self.optimizer.learning_rate = content["learning_rate"]
         random.restore_stream(content["stream"])
-        key = constant(np.array(content["key"], np.uint32))
-        return Place(**content["place"]), state, key
+        self._step = self._written_step = int(state["step"])
+        return Place(**content["place"]), state
 
     def _check(self, content: Mapping[str, Any]) -> None:
         now = dict(self.facts)
@@ -169,18 +175,18 @@ class Resume:
                 stacklevel=2,
             )
 
-    def is_due(self, steps: int, urgent: bool = False) -> bool:
+    def is_due(self, step: int, urgent: bool = False) -> bool:
         """Whether to write a checkpoint within an epoch.
 
         Args:
-            steps: how many steps of the run are done.
+            step: how many steps of the run are done.
             urgent: whether the run is about to be left.
         """
-        self._steps = steps
+        self._step = step
         if urgent:
             return True
         if self.interval.steps is not None:
-            return steps - self._written_steps >= self.interval.steps
+            return step - self._written_step >= self.interval.steps
         assert self.interval.seconds is not None
         wait = max(self.interval.seconds, self._least_wait)
         return time.monotonic() - self._written >= wait
@@ -197,22 +203,23 @@ class Resume:
     def _least_wait(self) -> float:
         return self._cost / SHARE_OF_TIME
 
-    def write(self, place: Place, key: Any, state: State) -> None:
+    def write(
+        self, place: Place, state: State, callbacks: CallbackList, history: History
+    ) -> None:
         """Write a checkpoint.
 
         Warns:
             ResumeWarning: when it cannot be written; the run goes on.
         """
-        optimizer = self.optimizer
         content = {
-            "facts": self._facts,
+            "facts": self.facts,
             "machine": describe_machine(),
             "place": asdict(place),
-            "key": key.tolist(),
+            "key": self.key.tolist(),
             "stream": random.stream_position(),
-            "learning_rate": optimizer.fixed_learning_rate,
-            "callbacks": self.callbacks.state(),
-            "history": self.history.state(),
+            "learning_rate": self.optimizer.fixed_learning_rate,
+            "callbacks": callbacks.state(),
+            "history": history.state(),
             "state": _by_name(state),
         }
         started = time.monotonic()
@@ -226,7 +233,40 @@ class Resume:
             )
         self._written = time.monotonic()
         self._cost = self._written - started
-        self._written_steps = self._steps
+        self._written_step = self._step
+
+
+def open_run(
+    folder: str | os.PathLike[str] | None,
+    checkpoint_every: float | str,
+    key: Any,
+    callbacks: CallbackList,
+) -> Resume | None:
+    """The checkpoints of a run; None where it has no folder.
+
+    Args:
+        folder: the folder of the run, or None.
+        checkpoint_every: how often to write within an epoch.
+        key: the key of the run, where there is no checkpoint yet.
+        callbacks: those of the run, of which one may ask for a folder.
+
+    Raises:
+        ArgumentError: when `checkpoint_every` says nothing, or two folders are named.
+    """
+    interval = read_interval(checkpoint_every)
+    runs = [] if folder is None else [(Path(folder), interval)]
+    for callback in callbacks.callbacks:
+        if isinstance(callback, BackupAndRestore):
+            every = read_interval(callback.checkpoint_every)
+            runs.append((callback.backup_dir, every))
+    if len(runs) > 1:
+        raise ArgumentError(
+            "a run has one folder for its checkpoints",
+            where="resume",
+            got=", ".join(str(path) for path, _ in runs),
+            fix="fit(..., resume=folder) without BackupAndRestore",
+        )
+    return Resume(*runs[0], key) if runs else None
 
 
 def _by_name(state: State) -> dict[str, np.ndarray[Any, Any]]:

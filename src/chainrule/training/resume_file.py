@@ -34,6 +34,7 @@ VERSION = 1
 STATE = "state.json"
 ARRAYS = "arrays.safetensors"
 SUFFIX = ".checkpoint"
+FOLDER = "checkpoints"  # within that of a run
 OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip entry; a fixed one keeps files equal
 ARRAY, NUMBER = "$array", "$number"
 UNREADABLE = (
@@ -109,7 +110,7 @@ def unpack_tree(packed: Any, arrays: Arrays) -> Any:
     return packed
 
 
-def pack_checkpoint(content: Mapping[str, Any]) -> bytes:
+def pack_checkpoint(content: Mapping[str, Any]) -> memoryview:
     """The bytes of a checkpoint."""
     arrays: Arrays = {}
     state = pack_tree({"format": FORMAT, "version": VERSION, **content}, arrays)
@@ -121,7 +122,7 @@ def pack_checkpoint(content: Mapping[str, Any]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, entry in entries.items():
             archive.writestr(zipfile.ZipInfo(name, OLDEST_DATE), entry)
-    return buffer.getvalue()
+    return buffer.getbuffer()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -190,6 +191,11 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder = folder
         self.keep = keep
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Checkpoints:
+        """Those of the run in this folder."""
+        return cls(folder / FOLDER)
 
     def paths(self) -> list[Path]:
         """The files, oldest first."""

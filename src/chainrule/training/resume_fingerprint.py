@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from chainrule.version import VERSION
 # over it.
 READ_AT_MOST = 1 << 30  # bytes
 BLOCK = 1 << 20
+MANY = 100  # parts of a config that are not told one by one
 Facts = dict[str, Any]
 
 
@@ -55,7 +56,7 @@ def describe_data(data: Any) -> Facts:
     leaves, _ = tree.flatten(data)
     names = tree.leaf_names(data, "data")
     return {
-        name: digest(leaf) if isinstance(leaf, np.ndarray) else type(leaf).__name__
+        name: digest(leaf) if isinstance(leaf, np.ndarray) else leaf
         for name, leaf in zip(names, leaves, strict=True)
     }
 
@@ -74,9 +75,14 @@ def flatten_config(config: Any, name: str) -> Facts:
     found: Facts = {}
 
     def walk(part: Any, place: str) -> None:
+        pairs: list[tuple[str, Any]] = []
         if isinstance(part, Mapping):
             pairs = [(str(key), value) for key, value in part.items()]
-        elif isinstance(part, (list, tuple)):
+        elif isinstance(part, Collection) and not isinstance(part, str):
+            nested = any(isinstance(one, (Mapping, list, tuple)) for one in part)
+            if len(part) > MANY and not nested:
+                found[place] = _brief(part)
+                return
             pairs = [(str(i), value) for i, value in enumerate(part)]
         else:
             found[place] = names.get(part, part) if isinstance(part, str) else part
@@ -86,6 +92,11 @@ def flatten_config(config: Any, name: str) -> Facts:
 
     walk(config, name)
     return found
+
+
+def _brief(part: Collection[Any]) -> str:
+    """A long list, such as a vocabulary, in one line."""
+    return f"{len(part)} values {hashlib.sha256(repr(part).encode()).hexdigest()[:16]}"
 
 
 def _names(config: Any) -> Iterator[str]:
@@ -119,7 +130,7 @@ def list_differences(old: Facts, new: Facts, limit: int = 8) -> list[str]:
     lines = []
     for name in dict.fromkeys([*old, *new]):
         before, now = old.get(name, nothing), new.get(name, nothing)
-        if before != now:
+        if before != now and repr(before) != repr(now):  # NaN is not equal to itself
             told = ["nothing" if x is nothing else f"{x!r}" for x in (before, now)]
             lines.append(f"{name}: {told[0]} then, {told[1]} now")
     if len(lines) > limit:

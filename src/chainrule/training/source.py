@@ -33,10 +33,12 @@ class Source(Protocol):
     Attributes:
         rows: rows of an epoch; None where nobody knows.
         steps: batches of an epoch; None where nobody knows.
+        continues: whether an epoch begins where the one before it ended.
     """
 
     rows: int | None
     steps: int | None
+    continues: bool
 
     def epoch(self, number: int) -> Iterator[Chunk]:
         """The chunks of an epoch, counted from 0."""
@@ -72,6 +74,7 @@ class ArraySource:
         steps: int | None = None,
     ) -> None:
         self.data = data
+        self.continues = False
         self.batch_size = batch_size
         self.key = None if key is None else tuple(key.numpy())
         self._among = None if isinstance(rows, int) else rows

@@ -25,10 +25,18 @@ class Store:
         self._seen: list[Any] = []
 
     def training(self, key: Any, step: Any) -> State:
-        """The state of a train step, with metrics at their start."""
+        """The state of a train step, with metrics at their start.
+
+        The optimizer's part has the learning rate that is set now.
+        """
         optimizer = self.parts.optimizer
         self.optimizer_state = optimizer.refresh(self.optimizer_state)
-        state = {
+        self._note()
+        return self.present(key, step)
+
+    def present(self, key: Any, step: Any) -> State:
+        """The same as it was left, without a look at the learning rate."""
+        return {
             "trainable": [variable.value for variable in self.parts.trainable],
             "frozen": [variable.value for variable in self.parts.frozen],
             "optimizer": self.optimizer_state,
@@ -36,8 +44,6 @@ class Store:
             "key": key,
             "step": step,
         }
-        self._note()
-        return state
 
     def testing(self) -> State:
         """The state of a test step."""

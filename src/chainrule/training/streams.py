@@ -132,6 +132,7 @@ class StreamSource:
         self._asked = steps
         self.steps = stream.steps if steps is None else steps
         self.rows: int | None = None
+        self.continues = stream.once or steps is not None
         self._running: Iterator[Any] | None = None
         self._prefetch: Prefetch | None = None
 

@@ -1,5 +1,6 @@
 """Callbacks: code that the loop calls at the joints of training, named as in Keras."""
 
+from chainrule.training.callbacks.backup import BackupAndRestore
 from chainrule.training.callbacks.base import Callback, CallbackList, Logs
 from chainrule.training.callbacks.csv_logger import CSVLogger
 from chainrule.training.callbacks.early_stopping import EarlyStopping
@@ -11,6 +12,7 @@ from chainrule.training.callbacks.learning_rate import (
 from chainrule.training.callbacks.model_checkpoint import ModelCheckpoint
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

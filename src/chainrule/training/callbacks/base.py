@@ -171,10 +171,10 @@ class CallbackList:
             callback.set_model(model)
             callback.set_params(params or {})
 
-    @property
-    def wants_batches(self) -> bool:
-        """Whether some callback must be called around every train batch."""
-        return self.watches("train")
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Tell all of them what they find as `.params`."""
+        for callback in self.callbacks:
+            callback.set_params(params)
 
     def watches(self, task: str) -> bool:
         """Whether some callback must be called around every batch of `task`."""
