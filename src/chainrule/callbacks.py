@@ -10,6 +10,7 @@ from chainrule.training.callbacks import (
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
+    SwapEMAWeights,
 )
 from chainrule.training.history import History
 
@@ -24,4 +25,5 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
 ]

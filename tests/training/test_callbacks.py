@@ -16,6 +16,7 @@ from chainrule.callbacks import (
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
+    SwapEMAWeights,
 )
 from chainrule.errors import ArgumentError, ResumeError
 from chainrule.layers import Dense
@@ -301,6 +302,82 @@ def test_models_are_saved_every_so_many_batches(tmp_path):
     assert again.optimizer.get_config() == model.optimizer.get_config()
 
 
+# ---- SwapEMAWeights ------------------------------------------------------------------
+
+
+def averaging(**options):
+    chainrule.set_seed(0)
+    model = Sequential([Dense(1, input_shape=(1,))])
+    options = {"use_ema": True, "ema_momentum": 0.5, **options}
+    model.compile(chainrule.optimizers.SGD(0.1, **options), "mse")
+    return model
+
+
+def test_averages_are_measured_and_weights_trained():
+    model, plain, seen = averaging(), averaging(), []
+
+    def look(logs):
+        averages = model.optimizer.state["average"]
+        kernel, _ = model.get_weights()
+        assert kernel.tobytes() == averages[0].numpy().tobytes()
+        seen.append(kernel)
+
+    probe = LambdaCallback(on_test_begin=look)
+    options = {"epochs": 3, "validation_data": (X, X), "verbose": 0, "seed": 0}
+    options["sanity_steps"] = 0
+    history = model.fit(X, X, callbacks=[SwapEMAWeights(), probe], **options)
+    assert history.history["loss"] == plain.fit(X, X, **options).history["loss"]
+    assert len(seen) == 3
+    assert model.evaluate(X, X, verbose=0) == history.history["val_loss"][-1]
+
+
+def test_averages_stay_for_callbacks_that_come_after(tmp_path):
+    model, plain = averaging(), averaging()
+    save = ModelCheckpoint(tmp_path / "{epoch}.chainrule")
+    swap = SwapEMAWeights(swap_on_epoch=True)
+    history = model.fit(X, X, epochs=3, callbacks=[swap, save], verbose=0, seed=0)
+    assert history.history == plain.fit(X, X, epochs=3, verbose=0, seed=0).history
+    last = chainrule.load_model(tmp_path / "3.chainrule")
+    for mine, kept in zip(model.get_weights(), last.get_weights(), strict=True):
+        assert mine.tobytes() == kept.tobytes()
+
+
+def test_an_optimizer_without_averages_is_refused():
+    model = averaging(use_ema=False)
+    with pytest.raises(ArgumentError, match=r"SGD\(..., use_ema=True\)"):
+        model.fit(X, X, validation_data=(X, X), callbacks=SwapEMAWeights(), verbose=0)
+
+
+# ---- hooks of batches ----------------------------------------------------------------
+
+
+def test_hooks_around_batches_that_are_measured_and_predicted():
+    told = []
+
+    def note(name):
+        return lambda batch, logs: told.append((name, batch, sorted(logs)))
+
+    names = [f"on_{t}_batch_{p}" for t in ("test", "predict") for p in ("begin", "end")]
+    look = LambdaCallback(**{name: note(name) for name in names})
+    model = averaging()
+    model.fit(
+        X, X, validation_data=(X[:32], X[:32]), callbacks=look, verbose=0,
+        sanity_steps=0,
+    )  # fmt: skip
+    assert told == [
+        ("on_test_batch_begin", 0, []),
+        ("on_test_batch_end", 0, ["loss"]),
+    ]
+    told.clear()
+    whole = model.evaluate(X, X, verbose=0)
+    assert model.evaluate(X, X, callbacks=look, verbose=0) == whole
+    assert [batch for _, batch, _ in told] == [0, 0, 1, 1]
+    told.clear()
+    outputs = model.predict(X, callbacks=look, verbose=0)
+    assert outputs.tobytes() == model.predict(X, verbose=0).tobytes()
+    assert told[-1] == ("on_predict_batch_end", 1, ["outputs"])
+
+
 # ---- CSVLogger -----------------------------------------------------------------------
 
 
@@ -412,7 +489,8 @@ def test_states_are_those_of_the_same_callbacks():
 
 
 def test_the_public_names_are_those_of_keras():
-    assert set(callbacks.__all__) >= {
+    assert set(callbacks.__all__) == {
+        "BackupAndRestore",
         "CSVLogger",
         "Callback",
         "CallbackList",
@@ -422,4 +500,5 @@ def test_the_public_names_are_those_of_keras():
         "LearningRateScheduler",
         "ModelCheckpoint",
         "ReduceLROnPlateau",
+        "SwapEMAWeights",
     }

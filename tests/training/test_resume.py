@@ -14,7 +14,7 @@ import pytest
 
 import chainrule
 from chainrule import Sequential
-from chainrule.callbacks import BackupAndRestore, Callback
+from chainrule.callbacks import BackupAndRestore, Callback, SwapEMAWeights
 from chainrule.errors import ArgumentError, FormatError, ResumeError, ResumeWarning
 from chainrule.functional import random
 from chainrule.layers import Dense, Dropout
@@ -241,6 +241,21 @@ def test_the_folder_says_what_was_run(tmp_path):
     assert record["facts"]["fit.seed"] is None
     assert record["facts"]["data['train']['data']['x']"].startswith("float32[")
     assert [again["command"] for again in record["resumed"]] == [sys.orig_argv]
+
+
+def test_weights_under_averages_are_part_of_the_checkpoint(tmp_path):
+    def make():
+        return make_model(optimizer=Adam(use_ema=True, ema_momentum=0.8))
+
+    swap = [SwapEMAWeights(swap_on_epoch=True)]
+    model = make()
+    expected = everything(model, fit(model, callbacks=swap))
+    with pytest.raises(Left):
+        fit(make(), tmp_path, [SwapEMAWeights(swap_on_epoch=True), Leave(7)],
+            checkpoint_every=1000)  # fmt: skip
+    model = make()
+    swap = [SwapEMAWeights(swap_on_epoch=True)]
+    assert everything(model, fit(model, tmp_path, swap)) == expected
 
 
 # ---- the files -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ from chainrule.training.callbacks.learning_rate import (
     ReduceLROnPlateau,
 )
 from chainrule.training.callbacks.model_checkpoint import ModelCheckpoint
+from chainrule.training.callbacks.swap_averages import SwapEMAWeights
 
 __all__ = [
     "BackupAndRestore",
@@ -22,4 +23,5 @@ __all__ = [
     "Logs",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
 ]
