@@ -171,6 +171,47 @@ def test_a_learning_rate_set_in_this_process_is_no_other_run(tmp_path, unbroken)
     assert len(fit(model, tmp_path, [Halve()]).epoch) == EPOCHS
 
 
+class Batches:
+    """Batches that can be passed over again and again."""
+
+    def __iter__(self):
+        for start in range(0, len(X), 16):
+            yield X[start : start + 16], Y[start : start + 16]
+
+
+class Samples:
+    """Samples that are read by their number."""
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, row):
+        return X[row], Y[row]
+
+
+@pytest.mark.parametrize("leaving", [3, 5, 7])
+@pytest.mark.parametrize(
+    ("make", "steps"),
+    [(Batches, None), (Batches, 4), (Samples, None), (lambda: iter(Batches()), 2)],
+    ids=["passes", "steps", "samples", "iterator"],
+)
+def test_streams_go_on_behind_the_batches_that_are_done(tmp_path, make, steps, leaving):
+    def run(folder=None, callbacks=()):
+        model = make_model()
+        options = {"resume": folder, "checkpoint_every": "1 step", "verbose": 0}
+        history = model.fit(
+            make(), epochs=3, steps_per_epoch=steps, callbacks=list(callbacks),
+            **options,
+        )  # fmt: skip
+        return everything(model, history)
+
+    expected = run()
+    leaving = min(leaving, 3 * (steps or 3) - 1)
+    with pytest.raises(Left):
+        run(tmp_path, [Leave(leaving)])
+    assert run(tmp_path) == expected
+
+
 class Count(Callback):
     """Remembers the epochs in an array, and adds their number to the logs."""
 
