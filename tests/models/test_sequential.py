@@ -4,7 +4,7 @@ import pytest
 import chainrule
 from chainrule import Sequential
 from chainrule.errors import ArgumentError
-from chainrule.layers import Dense, Dropout, Flatten, Input, InputLayer
+from chainrule.layers import Dense, Dropout, Input, InputLayer
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
@@ -138,37 +138,6 @@ def test_config_and_repr_describe_the_model():
     assert made.get_config() == model.get_config()
     assert [w.shape for w in made.weights] == [w.shape for w in model.weights]
     assert "Dense(3, activation='relu'" in repr(model)
-
-
-def test_summary_shows_shapes_parameters_and_memory(capsys):
-    model = Sequential(
-        [
-            Flatten(input_shape=(28, 28), name="flatten"),
-            Dense(128, "relu", name="hidden"),
-            Dense(10, "softmax", name="out"),
-        ],
-        name="digits",
-    )
-    model.layers[1].trainable = False
-    model.summary()
-    assert capsys.readouterr().out == (
-        "Model: digits\n"
-        + "-" * 69
-        + "\n"
-        + "Layer (type)                   Output shape                Parameters\n"
-        + "-" * 69
-        + "\n"
-        + "flatten (Flatten)              (None, 784)                          0\n"
-        + "hidden (Dense)                 (None, 128)                    100,480\n"
-        + "out (Dense)                    (None, 10)                       1,290\n"
-        + "-" * 69
-        + "\n"
-        + "Parameters: 101,770 (397.54 KB)\n"
-        + "  trainable: 1,290 (5.04 KB)\n"
-        + "  frozen:    100,480 (392.50 KB)\n"
-        + "Memory of a training step: about 633.08 KB with 32 rows, and the "
-        "optimizer's\n"
-    )
 
 
 def test_summary_of_a_model_without_weights():

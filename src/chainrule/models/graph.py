@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.errors import ArgumentError
 from chainrule.functional.recording import FUNCTIONS, Call, Symbol, symbols_in
 from chainrule.ir import tree
+from chainrule.ir.trace import scope
 from chainrule.layers import InputLayer, Layer
 
 
@@ -54,10 +55,15 @@ class Graph:
         def filled(leaf: Any) -> Any:
             return known[id(leaf)] if isinstance(leaf, Symbol) else leaf
 
-        for call in self.calls:
+        for call, name in zip(self.calls, self.names, strict=True):
             args, kwargs = tree.tree_map(filled, (call.args, call.kwargs))
             target = layers.get(id(call.target), call.target)
-            results = tree.flatten(target(*args, **kwargs))[0]
+            if isinstance(target, Layer):
+                found = target(*args, **kwargs)
+            else:
+                with scope(name):  # a layer says itself that its operations are its own
+                    found = target(*args, **kwargs)
+            results = tree.flatten(found)[0]
             made = symbols_in(call.outputs)
             known.update(zip(map(id, made), results, strict=True))
         return [known[id(symbol)] for symbol in self.outputs]

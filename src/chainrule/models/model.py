@@ -131,30 +131,52 @@ class Model(Trainer):
     def summary(
         self,
         line_length: int | None = None,
+        positions: Sequence[float] | None = None,
         print_fn: Callable[[str], object] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
     ) -> None:
-        """Print the layers with their output shapes, parameters and memory.
+        r"""Print the layers, and what training them costs, before it begins.
+
+        Operations count two for each product that is summed up. Memory is that of the
+        compiled step. The time is an estimate from operations and bytes, and from the
+        measured limits of this machine: good to a factor of two, where nothing else
+        runs.
 
         Args:
             line_length: width of the table.
+            positions: where columns end, as shares of the line or in characters.
             print_fn: is given the text instead of `print`.
+            expand_nested: whether to show the layers of models inside.
+            show_trainable: whether to show which layers are trained.
+            layer_range: names, or patterns, of the first and the last layer to show.
+
+        Raises:
+            ArgumentError: for positions or a range that do not fit.
 
         Example:
             >>> import chainrule
             >>> dense = chainrule.layers.Dense(2, input_shape=(3,), name="out")
-            >>> chainrule.Sequential([dense], name="tiny").summary(line_length=50)
-            Model: tiny
-            -------------------------------------------------
-            Layer (type)          Output shape     Parameters
-            -------------------------------------------------
-            out (Dense)           (None, 2)                 8
-            -------------------------------------------------
+            >>> model, text = chainrule.Sequential([dense], name="tiny"), []
+            >>> model.summary(line_length=64, print_fn=text.append)
+            >>> print("\n".join(text[0].splitlines()[2:7]))
+            Layer (type)           Output shape    Parameters  FLOPs a row
+            --------------------------------------------------------------
+            out (Dense)            (None, 2)               8          14
+            --------------------------------------------------------------
             Parameters: 8 (32 B)
-              trainable: 8 (32 B)
-              frozen:    0 (0 B)
-            Memory of a training step: about 576 B with 32 rows, and the optimizer's
         """
-        (print_fn or print)(summarize(self, line_length))
+        (print_fn or print)(
+            summarize(
+                self,
+                line_length,
+                positions,
+                expand_nested,
+                show_trainable,
+                layer_range,
+            )
+        )
 
     def save(
         self,
