@@ -13,6 +13,7 @@ from chainrule.optimizers.adamax import Adamax
 from chainrule.optimizers.base import REGISTRY, Optimizer
 from chainrule.optimizers.ftrl import Ftrl
 from chainrule.optimizers.lamb import Lamb
+from chainrule.optimizers.lbfgs import LBFGS
 from chainrule.optimizers.lion import Lion
 from chainrule.optimizers.muon import Muon
 from chainrule.optimizers.nadam import Nadam
@@ -20,6 +21,7 @@ from chainrule.optimizers.rmsprop import RMSprop
 from chainrule.optimizers.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adafactor",
@@ -50,6 +52,7 @@ for _optimizer in (
     Adagrad,
     Adamax,
     Ftrl,
+    LBFGS,
     Lamb,
     Lion,
     Muon,

@@ -145,7 +145,7 @@ class Optimizer(Checked):
         state = {
             "step": step,
             "learning_rate": rate_at(self._learning_rate, step),
-            "slots": self._chain().init(list(params)),
+            "slots": self._begin(list(params)),
         }
         if self.use_ema:
             state["average"] = list(params)
@@ -311,6 +311,10 @@ class Optimizer(Checked):
             "slots": tree.tree_map(choose, slots, state["slots"]),
             "accumulated": [choose(functional.zeros_like(g), g) for g in total],
         }
+
+    def _begin(self, params: list[Tensor]) -> Any:
+        """What is remembered before the first update."""
+        return self._chain().init(params)
 
     def _step(
         self, grads: Any, state: Any, params: Any, moment: Moment
