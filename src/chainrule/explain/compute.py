@@ -71,8 +71,10 @@ class _Step:
         )
         (loss, (y_pred, new_frozen)), gradients = differentiated(trainable, zeros)
         visits = self.observer.visits
+        # as if they came from a scaled loss, for the update divides them again
+        scaled = [self.parts.optimizer.scale_loss(g) for g in gradients[0]]
         updated, optimizer = self.parts.optimizer.update(
-            gradients[0], self.state["optimizer"], trainable, loss
+            scaled, self.state["optimizer"], trainable, loss
         )
         new = constrain(self.parts, updated)
         after, _ = self.forward(new, frozen)

@@ -138,6 +138,7 @@ def fit(
     source = train.source(
         plan.batch_size, plan.steps_per_epoch, order_key if plan.shuffle else None
     )
+    check_batches(objective.optimizer, source)
     model.stop_training = False
     model.history = History()
     model.reset_metrics()
@@ -180,6 +181,17 @@ def _identify(
     facts = describe_run(model, model._objective, described)
     kept.facts = {**flatten_config(settings, "fit"), "fit.seed": seed, **facts}
     kept.optimizer = model.optimizer
+
+
+def check_batches(optimizer: Any, source: Source) -> None:
+    """Refuse batches for an optimizer that must see all rows at once."""
+    if optimizer.full_batch and source.steps != 1:
+        raise ArgumentError(
+            f"{type(optimizer).__name__} needs all rows in one batch",
+            where="fit",
+            got=f"{source.steps} batches",
+            fix=f"batch_size={source.rows}",
+        )
 
 
 def _measures(

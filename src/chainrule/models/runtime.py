@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from chainrule.ir import tree
 from chainrule.jit import Loop
 from chainrule.training.step import (
     Parts,
@@ -31,6 +32,7 @@ class Runtime:
     ) -> None:
         self.parts = parts
         self.backend = backend
+        self._built_in = _built_in(parts)
         self.store = Store(parts, optimizer_state)
 
     @cached_property
@@ -56,16 +58,25 @@ class Runtime:
             and _same(mine.frozen, parts.frozen)
             and mine.targets is parts.targets
             and mine.optimizer is parts.optimizer
+            and self._built_in == _built_in(parts)
         )
 
     def optimizer_state_for(self, parts: Parts) -> Any:
         """The optimizer's state where it still applies, or None."""
         same = self.parts.optimizer is parts.optimizer
-        return (
-            self.store.optimizer_state
-            if same and _same(self.parts.trainable, parts.trainable)
-            else None
-        )
+        if not (same and _same(self.parts.trainable, parts.trainable)):
+            return None
+        state = self.store.optimizer_state
+        if self._built_in == _built_in(parts):
+            return state
+        # an argument was set to another value: the state may be another tree now
+        fresh = Store(parts).optimizer_state
+        return state if tree.flatten(state)[1] == tree.flatten(fresh)[1] else None
+
+
+def _built_in(parts: Parts) -> Any:
+    """What the steps have of the optimizer's arguments."""
+    return None if parts.optimizer is None else parts.optimizer.built_in()
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from chainrule import functional
-from chainrule.configurable import Registry, snake_case
+from chainrule.configurable import Registry, parameters, snake_case
 from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
 from chainrule.ir import tree
@@ -192,6 +192,17 @@ class Optimizer(Checked):
         """The loss to take gradients of, `loss_scale_factor` times as large."""
         factor = self.loss_scale_factor
         return loss if factor is None else loss * factor
+
+    def built_in(self) -> tuple[Any, ...]:
+        """What a compiled step has built in: all but a rate that is a number."""
+        arguments: list[Any] = []
+        for name in parameters(type(self)):
+            value = self._argument(name)
+            if name != "learning_rate":
+                arguments.append((name, repr(value)))
+            elif callable(value):
+                arguments.append((name, value, repr(value)))
+        return (*arguments, repr(self._exclusions))
 
     def refresh(self, state: dict[str, Any]) -> dict[str, Any]:
         """`state` with the learning rate that is set now."""

@@ -160,6 +160,7 @@ class LBFGS(Optimizer):
         ended = functional.logical_or(hopeless, level)
         kept = functional.logical_and(old["done"], functional.logical_not(elsewhere))
         return {
+            **old,
             **history,
             "curvatures": curvatures,
             "base": [

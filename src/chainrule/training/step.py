@@ -190,14 +190,14 @@ def make_train_step(parts: Parts) -> Step:
             with substitute(parts.variables, values), random.stream(key):
                 found = measure_loss(parts, batch, training=True)
                 kept = found.losses, found.y_pred, current_values(parts.frozen)
-                return found.losses["loss"], kept
+                return parts.optimizer.scale_loss(found.losses["loss"]), kept
 
         differentiated = value_and_grad(forward, has_aux=True)
-        (loss, (losses, y_pred, frozen)), gradients = differentiated(state["trainable"])
+        (_, (losses, y_pred, frozen)), gradients = differentiated(state["trainable"])
         trainable, optimizer = parts.optimizer.update(
-            gradients, state["optimizer"], state["trainable"], loss
+            gradients, state["optimizer"], state["trainable"], losses["loss"]
         )
-        found = Measured({**losses, "loss": loss}, y_pred)
+        found = Measured(losses, y_pred)
         return {
             "trainable": constrain(parts, trainable),
             "frozen": frozen,

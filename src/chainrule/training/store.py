@@ -30,6 +30,7 @@ class Store:
         The optimizer's part has the learning rate that is set now.
         """
         optimizer = self.parts.optimizer
+        optimizer.build(self.parts.trainable)  # it may have served another model since
         self.optimizer_state = optimizer.refresh(self.optimizer_state)
         self._note()
         return self.present(key, step)
