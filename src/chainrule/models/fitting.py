@@ -138,7 +138,7 @@ def fit(
     source = train.source(
         plan.batch_size, plan.steps_per_epoch, order_key if plan.shuffle else None
     )
-    check_batches(objective.optimizer, source)
+    check_batches(objective.optimizer, source.steps, plan)
     model.stop_training = False
     model.history = History()
     model.reset_metrics()
@@ -183,14 +183,16 @@ def _identify(
     kept.optimizer = model.optimizer
 
 
-def check_batches(optimizer: Any, source: Source) -> None:
+def check_batches(optimizer: Any, steps: int | None, plan: Plan) -> None:
     """Refuse batches for an optimizer that must see all rows at once."""
-    if optimizer.full_batch and source.steps != 1:
+    whole = steps == 1 and plan.steps_per_epoch is None
+    if optimizer.full_batch and not whole:
         raise ArgumentError(
             f"{type(optimizer).__name__} needs all rows in one batch",
             where="fit",
-            got=f"{source.steps} batches",
-            fix=f"batch_size={source.rows}",
+            got=f"batches of {plan.batch_size} rows, {steps} an epoch",
+            expected="arrays in memory, and no steps_per_epoch",
+            fix="batch_size=len(x)",
         )
 
 
