@@ -71,6 +71,7 @@ _NAMES = {
     "Model": "models",
     "Sequential": "models",
     "Split": "training",
+    "find_learning_rate": "models",
     "load_model": "models",
     "trace_step": "explain",
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from chainrule import Sequential, layers, load_model, optimizers
+from chainrule.datasets import digits
 from chainrule.errors import ArgumentError
 from chainrule.ir import tree
 from chainrule.optimizers import SGD, Adam, Optimizer, schedules
@@ -165,6 +166,20 @@ def test_a_schedule_decides_inside_of_fit() -> None:
     weights = fit(make_model(SGD(schedule)), 2)
     for one, two in zip(weights, fit(make_model(SGD(0.1)), 1), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lion", 0.001), ("muon", 0.01)])
+def test_digits_are_learnt(optimizer: str, rate: float) -> None:
+    pytest.importorskip("sklearn")
+    images, labels = digits.load_data()[0]
+    model = Sequential(
+        [layers.Flatten(), layers.Dense(64, "relu"), layers.Dense(10, "softmax")]
+    )
+    made = optimizers.get(optimizer)
+    made.learning_rate = rate
+    model.compile(made, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(images[:1000], labels[:1000], epochs=15, verbose=0, seed=0)
+    assert model.evaluate(images[1000:], labels[1000:], verbose=0)[1] > 0.94
 
 
 def test_one_optimizer_serves_two_models() -> None:

@@ -83,9 +83,36 @@ def optimizer_formula(name: str, config: dict[str, Any]) -> list[str]:
         >>> optimizer_formula("SGD", {"momentum": 0.0})
         ['W := W - lr * g']
     """
-    makers = {"SGD": _sgd, "RMSprop": _rmsprop, "Adam": _adam, "AdamW": _adamw}
-    maker = makers.get(name)
-    return maker(config) if maker else ["W := W + (what the optimizer makes of g)"]
+    maker = _UPDATES.get(name)
+    if maker is None:
+        return ["W := W + (what the optimizer makes of g)"]
+    decay = config.get("weight_decay") or 0.0
+    shrink = [f"W := W - lr * {decay:g} W"] if decay else []
+    return [*_gradient(config), *shrink, *maker(config), *_average(config)]
+
+
+def _gradient(config: dict[str, Any]) -> list[str]:
+    """What happens to gradients before the update."""
+    lines = []
+    every = config.get("gradient_accumulation_steps")
+    if every:
+        lines.append(f"g := mean of the last {every} gradients, every {every} steps")
+    if config.get("clipvalue"):
+        lines.append(f"g := g, each number within {config['clipvalue']:g}")
+    if config.get("clipnorm"):
+        lines.append(f"g := g min(1, {config['clipnorm']:g} / |g|)")
+    if config.get("global_clipnorm"):
+        limit = config["global_clipnorm"]
+        lines.append(f"g := g min(1, {limit:g} / |all gradients|)")
+    return lines
+
+
+def _average(config: dict[str, Any]) -> list[str]:
+    """What happens to weights after the update."""
+    if not config.get("use_ema"):
+        return []
+    keep = config["ema_momentum"]
+    return [f"E := {keep:g} E + {1 - keep:g} W   (W := E at the end of training)"]
 
 
 def _sgd(config: dict[str, Any]) -> list[str]:
@@ -124,6 +151,118 @@ def _adam(config: dict[str, Any]) -> list[str]:
     return [*lines, f"W := W - lr * c * m / ({root} + {config['epsilon']:g})"]
 
 
-def _adamw(config: dict[str, Any]) -> list[str]:
-    decay = config.get("weight_decay") or 0.0
-    return [f"W := W - lr * {decay:g} W", *_adam(config)]
+def _adamax(config: dict[str, Any]) -> list[str]:
+    first, second = config["beta_1"], config["beta_2"]
+    return [
+        f"m := {first:g} m + {1 - first:g} g",
+        f"u := max({second:g} u, |g|)",
+        f"W := W - lr / (1 - {first:g}^t) * m / (u + {config['epsilon']:g})   in step t",
+    ]
+
+
+def _nadam(config: dict[str, Any]) -> list[str]:
+    first, second = config["beta_1"], config["beta_2"]
+    return [
+        f"m := {first:g} m + {1 - first:g} g",
+        f"v := {second:g} v + {1 - second:g} g^2",
+        f"u(t) = {first:g} (1 - 0.96^t / 2), U(t) = u(1) ... u(t)   in step t",
+        "h = u(t+1) m / (1 - U(t+1)) + (1 - u(t)) g / (1 - U(t))",
+        f"W := W - lr * h / (sqrt(v / (1 - {second:g}^t)) + {config['epsilon']:g})",
+    ]
+
+
+def _adagrad(config: dict[str, Any]) -> list[str]:
+    return ["s := s + g^2", f"W := W - lr * g / sqrt(s + {config['epsilon']:g})"]
+
+
+def _adadelta(config: dict[str, Any]) -> list[str]:
+    rho, epsilon = config["rho"], config["epsilon"]
+    return [
+        f"s := {rho:g} s + {1 - rho:g} g^2",
+        f"step = g sqrt(d + {epsilon:g}) / sqrt(s + {epsilon:g})",
+        f"d := {rho:g} d + {1 - rho:g} step^2",
+        "W := W - lr * step",
+    ]
+
+
+def _adafactor(config: dict[str, Any]) -> list[str]:
+    return [
+        f"q = t^{config['beta_2_decay']:g}   in step t",
+        f"r := (1 - q) r + q mean over columns of (g^2 + {config['epsilon_1']:g})",
+        f"c := (1 - q) c + q mean over rows of (g^2 + {config['epsilon_1']:g})",
+        "u = g / sqrt(r c / mean(r))   (vectors keep the mean of g^2 whole)",
+        f"a = max({config['epsilon_2']:g}, rms(W)) min(lr, 1 / sqrt(t))",
+        f"W := W - a u / max(1, rms(u) / {config['clip_threshold']:g})",
+    ]
+
+
+def _ftrl(config: dict[str, Any]) -> list[str]:
+    power = -config["learning_rate_power"]
+    l1, l2 = config["l1_regularization_strength"], config["l2_regularization_strength"]
+    shrinkage = 2 * config["l2_shrinkage_regularization_strength"]
+    pull = f"g + {shrinkage:g} W" if shrinkage else "g"
+    ridge = f" + {2 * l2:g}" if l2 else ""
+    ridge += f" + {config['beta']:g} / lr" if config["beta"] else ""
+    return [
+        "n' = n + g^2",
+        f"z := z + {pull} - (n'^{power:g} - n^{power:g}) / lr * W,  n := n'",
+        f"W := (z limited to {l1:g} - z) / (n^{power:g} / lr{ridge})",
+    ]
+
+
+def _lion(config: dict[str, Any]) -> list[str]:
+    first, second = config["beta_1"], config["beta_2"]
+    return [
+        f"W := W - lr * sign({first:g} m + {1 - first:g} g)",
+        f"m := {second:g} m + {1 - second:g} g",
+    ]
+
+
+def _lamb(config: dict[str, Any]) -> list[str]:
+    first, second = config["beta_1"], config["beta_2"]
+    return [
+        f"m := {first:g} m + {1 - first:g} g",
+        f"v := {second:g} v + {1 - second:g} g^2",
+        f"u = m / (1 - {first:g}^t) / (sqrt(v / (1 - {second:g}^t)) + "
+        f"{config['epsilon']:g})   in step t",
+        "W := W - lr * |W| / |u| * u",
+    ]
+
+
+def _muon(config: dict[str, Any]) -> list[str]:
+    keep = config["momentum"]
+    ahead = f"g + {keep:g} m" if config["nesterov"] else "m"
+    rate = config["rms_rate"]
+    size = "" if rate is None else f" * {rate:g} sqrt(larger side of W)"
+    return [
+        f"m := {keep:g} m + g",
+        f"x = {ahead}, scaled to norm 1, then {config['ns_steps']} times:",
+        f"  a = x x',  x := {config['muon_a']:g} x + "
+        f"({config['muon_b']:g} a + {config['muon_c']:g} a a) x",
+        f"W := W - lr{size} * x   (matrices; the rest by AdamW)",
+    ]
+
+
+def _lbfgs(config: dict[str, Any]) -> list[str]:
+    return [
+        f"d = -H g, H from the last {config['history_size']} steps and changes of g",
+        f"W := base + distance * d, the distance by {config['line_search']} search",
+    ]
+
+
+_UPDATES = {
+    "SGD": _sgd,
+    "RMSprop": _rmsprop,
+    "Adam": _adam,
+    "AdamW": _adam,
+    "Adamax": _adamax,
+    "Nadam": _nadam,
+    "Adagrad": _adagrad,
+    "Adadelta": _adadelta,
+    "Adafactor": _adafactor,
+    "Ftrl": _ftrl,
+    "Lion": _lion,
+    "Lamb": _lamb,
+    "Muon": _muon,
+    "LBFGS": _lbfgs,
+}
