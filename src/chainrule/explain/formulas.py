@@ -156,7 +156,8 @@ def _adamax(config: dict[str, Any]) -> list[str]:
     return [
         f"m := {first:g} m + {1 - first:g} g",
         f"u := max({second:g} u, |g|)",
-        f"W := W - lr / (1 - {first:g}^t) * m / (u + {config['epsilon']:g})   in step t",
+        f"c = 1 / (1 - {first:g}^t)   in step t",
+        f"W := W - lr * c * m / (u + {config['epsilon']:g})",
     ]
 
 
