@@ -30,9 +30,13 @@ from chainrule.functional import (
     softmax,
     softplus,
     softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
     squareplus,
     tanh,
     tanh_shrink,
+    threshold,
 )
 
 __all__ = [
@@ -61,16 +65,19 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
     "squareplus",
     "tanh",
     "tanh_shrink",
+    "threshold",
 ]
 
 REGISTRY = Registry("activation", "activation")
 REGISTRY.add(silu, "swish")
 REGISTRY.add(hard_silu, "hard_swish")
 for _each in (
-    relu,
     celu,
     elu,
     exponential,
@@ -84,6 +91,7 @@ for _each in (
     log_sigmoid,
     log_softmax,
     mish,
+    relu,
     relu6,
     selu,
     sigmoid,
@@ -91,9 +99,13 @@ for _each in (
     softmax,
     softplus,
     softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
     squareplus,
     tanh,
     tanh_shrink,
+    threshold,
 ):
     REGISTRY.add(_each)
 

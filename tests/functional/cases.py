@@ -102,6 +102,16 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _sparsemax(x: Any) -> Any:
+    """The nearest point of the simplex, found by halving the level."""
+    low, high = x.min(-1, keepdims=True) - 1, x.max(-1, keepdims=True)
+    for _ in range(80):
+        level = (low + high) / 2
+        above = np.maximum(x - level, 0).sum(-1, keepdims=True) > 1
+        low, high = np.where(above, level, low), np.where(above, high, level)
+    return np.maximum(x - low, 0)
+
+
 def _softmax(x: Array, axis: int = -1) -> Array:
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
     return powers / powers.sum(axis=axis, keepdims=True)
@@ -173,6 +183,13 @@ def neural() -> Iterator[Case]:
     yield from one("mish", lambda x: x * np.tanh(np.logaddexp(x, 0)))
     yield from one("tanh_shrink", lambda x: x - np.tanh(x))
     yield from one("squareplus", lambda x: (x + np.sqrt(x**2 + 4)) / 2)
+    yield from one(
+        "sparse_plus",
+        lambda x: np.where(
+            x <= -1, 0, np.where(x >= 1, x, np.square(np.maximum(x, -1) + 1) / 4)
+        ),
+    )
+    yield from one("sparse_sigmoid", lambda x: np.clip((x + 1) / 2, 0, 1))
     yield from one("exponential", np.exp)
     yield from one("linear", lambda x: x)
     yield from one("hard_sigmoid", lambda x: np.clip(x + 3, 0, 6) / 6)
@@ -183,11 +200,20 @@ def neural() -> Iterator[Case]:
     yield from one(
         "threshold", lambda x: np.where(x > 0.5, x, -1), threshold=0.5, default_value=-1
     )
+    yield from _neural_rows()
+
+
+def _neural_rows() -> Iterator[Case]:
+    """Functions of whole rows."""
     x = draw(3, 6)
     yield row("glu", cr.glu, lambda x: x[:, :3] * _sigmoid(x[:, 3:]), x)
     yield row("softmax", cr.softmax, _softmax, x)
     yield row("softmax 0", lambda x: cr.softmax(x, 0), lambda x: _softmax(x, 0), x)
     yield row("log_softmax", cr.log_softmax, lambda x: np.log(_softmax(x)), x)
+    yield row("sparsemax", cr.sparsemax, _sparsemax, x)
+    yield row(
+        "sparsemax 0", lambda x: cr.sparsemax(x, 0), lambda x: _sparsemax(x.T).T, x
+    )
     yield row("logsumexp", cr.logsumexp, lambda x: np.log(np.exp(x).sum()), x)
     yield row(
         "logsumexp 0",

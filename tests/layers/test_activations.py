@@ -11,7 +11,8 @@ from chainrule import activations, functional
 from chainrule.errors import ArgumentError
 from chainrule.layers import Activation, Dense
 
-NAMES = sorted(set(activations.__all__) - {"get", "serialize"})
+# `threshold` has arguments without defaults: as in Keras it is called, not named
+NAMES = sorted(set(activations.__all__) - {"get", "serialize", "threshold"})
 X = np.linspace(-3, 3, 14).reshape(2, 7, 1).repeat(2, axis=2).astype("float32")
 
 
@@ -28,6 +29,13 @@ def test_other_names_of_keras() -> None:
     assert activations.get("swish") is activations.silu
     assert activations.get("hard_swish") is activations.hard_silu
     assert activations.get(None) is activations.linear
+
+
+def test_functions_with_arguments() -> None:
+    x = np.array([-2.0, 0.5, 3.0], "float32")
+    found = activations.relu(x, negative_slope=0.5, max_value=2.0, threshold=1.0)
+    assert found.tolist() == [-1.5, -0.25, 2.0]
+    assert activations.threshold(x, 1.0, -7.0).tolist() == [-7.0, -7.0, 3.0]
 
 
 def test_a_function_of_the_user_is_an_activation() -> None:

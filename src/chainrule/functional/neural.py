@@ -17,8 +17,11 @@ from chainrule.functional.promotion import (
     as_value,
     promoted_floats,
 )
+from chainrule.functional.reductions import cumulative_sum
 from chainrule.functional.reductions import max as max_of
+from chainrule.functional.reductions import min as min_of
 from chainrule.functional.reductions import sum as sum_of
+from chainrule.functional.searching import sort
 from chainrule.ir.dtype import DEFAULT_FLOAT, DTypeLike, as_dtype, int64
 from chainrule.ir.spec import normalize_axes, normalize_axis
 
@@ -30,16 +33,41 @@ def _float(x: ArrayLike) -> Tensor:
 # ---- piecewise linear ----------------------------------------------------------------
 
 
-def relu(x: ArrayLike, /) -> Tensor:
-    """`max(x, 0)`; its gradient at 0 is 0.
+def relu(
+    x: ArrayLike,
+    /,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> Tensor:
+    """`max(x, 0)`, and its variants; its gradient at 0 is 0.
+
+    `max_value` where `x >= max_value`; x from `threshold` on; below it
+    `negative_slope * (x - threshold)`.
+
+    Args:
+        x: the numbers.
+        negative_slope: the slope below the threshold.
+        max_value: where the output ends; None for nowhere.
+        threshold: where the output begins.
 
     Example:
         >>> relu([-1.0, 0.0, 2.0]).tolist()
         [0.0, 0.0, 2.0]
+        >>> relu([-1.0, 0.5, 9.0], 0.5, max_value=6.0).tolist()
+        [-0.5, 0.5, 6.0]
     """
     value = as_value(x)
-    # phrased so that not-a-number passes
-    return ops.where(ops.less_equal(value, 0), 0, value)
+    if negative_slope == 0 and threshold == 0:
+        # phrased so that not-a-number passes
+        outputs = ops.where(ops.less_equal(value, 0), 0, value)
+    else:
+        value = _float(value)
+        below = ops.multiply(ops.subtract(value, threshold), negative_slope)
+        outputs = ops.where(ops.less(value, threshold), below, value)
+    if max_value is None:
+        return outputs
+    return ops.where(ops.less_equal(max_value, outputs), max_value, outputs)
 
 
 def relu6(x: ArrayLike, /) -> Tensor:
@@ -130,6 +158,33 @@ def threshold(x: ArrayLike, threshold: float, default_value: float) -> Tensor:
     """
     value = _float(x)
     return ops.where(ops.less_equal(value, threshold), default_value, value)
+
+
+def sparse_plus(x: ArrayLike, /) -> Tensor:
+    """0 up to -1, `(x + 1)**2 / 4` up to 1, and x from there on.
+
+    Example:
+        >>> sparse_plus([-2.0, 0.0, 2.0]).tolist()
+        [0.0, 0.25, 2.0]
+    """
+    value = _float(x)
+    moved = ops.add(value, 1.0)
+    parabola = ops.multiply(ops.multiply(moved, moved), 0.25)
+    middle = ops.where(ops.less_equal(value, -1.0), 0.0, parabola)
+    return ops.where(ops.less_equal(1.0, value), value, middle)
+
+
+def sparse_sigmoid(x: ArrayLike, /) -> Tensor:
+    """0 up to -1, `(x + 1) / 2` up to 1, and 1 from there on.
+
+    Example:
+        >>> sparse_sigmoid([-2.0, 0.0, 2.0]).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    value = _float(x)
+    line = ops.multiply(ops.add(value, 1.0), 0.5)
+    middle = ops.where(ops.less_equal(value, -1.0), 0.0, line)
+    return ops.where(ops.less_equal(1.0, value), 1.0, middle)
 
 
 # ---- sigmoid family ------------------------------------------------------------------
@@ -367,6 +422,33 @@ def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
     shifted = ops.subtract(value, _largest(value, axis))
     total = sum_of(ops.exp(shifted), axis, keepdims=True)
     return ops.subtract(shifted, ops.log(total))
+
+
+def sparsemax(x: ArrayLike, /, axis: int = -1) -> Tensor:
+    """The point nearest to x among the probabilities along `axis`; many are exactly 0.
+
+    `max(x - t, 0)`, with t such that they sum to 1. Martins, Astudillo, "From softmax
+    to sparsemax", ICML 2016.
+
+    Example:
+        >>> sparsemax([0.5, 1.0, -3.0]).tolist()
+        [0.25, 0.75, 0.0]
+    """
+    value = _float(x)
+    place = normalize_axis(axis, value.spec.ndim, "sparsemax")
+    fixed = ops.stop_gradient(value)
+    ordered = sort(fixed, axis=place, descending=True)
+    counts = ops.add(ops.iota(shape=ordered.spec.shape, axis=place, dtype=int64), 1)
+    ranks = ops.cast(counts, dtype=value.spec.dtype)
+    sums = cumulative_sum(ordered, axis=place)
+    inside = ops.less(sums, ops.add(ops.multiply(ordered, ranks), 1.0))
+    # the smallest number that takes part
+    least = min_of(ops.where(inside, ordered, math.inf), axis=place, keepdims=True)
+    part = ops.less_equal(least, fixed)
+    size = sum_of(ops.cast(part, dtype=value.spec.dtype), place, keepdims=True)
+    total = sum_of(ops.where(part, value, 0.0), place, keepdims=True)
+    level = ops.divide(ops.subtract(total, 1.0), size)
+    return ops.where(part, ops.subtract(value, level), 0.0)
 
 
 def logsumexp(x: ArrayLike, /, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -3,14 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.configurable import Registry, serialize
+from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
-from chainrule.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
-from chainrule.layers.core import Activation, Dense
+from chainrule.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from chainrule.layers.core import Activation, Dense, Identity, Lambda
+from chainrule.layers.einsum_dense import EinsumDense
 from chainrule.layers.host import HostLayer
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.inputs import Input, InputLayer
 from chainrule.layers.layer import Layer
+from chainrule.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from chainrule.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -20,6 +39,7 @@ from chainrule.layers.normalization import (
 )
 from chainrule.layers.preprocessing import Rescaling
 from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures
+from chainrule.layers.registry import REGISTRY as REGISTRY
 from chainrule.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -31,60 +51,97 @@ from chainrule.layers.regularization import (
     SpatialDropout3D,
     StochasticDepth,
 )
-from chainrule.layers.shaping import Flatten, Reshape
+from chainrule.layers.shaping import Flatten, Permute, RepeatVector, Reshape
+from chainrule.layers.wrapper import SpectralNormalization, Wrapper
 
 __all__ = [
     "ELU",
     "Activation",
     "ActivityRegularization",
+    "Add",
     "AlphaDropout",
+    "Average",
     "BatchNormalization",
+    "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
+    "EinsumDense",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "GroupNormalization",
     "HostLayer",
+    "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "PReLU",
+    "Permute",
     "RMSNormalization",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StochasticDepth",
+    "Subtract",
     "TableEncoder",
     "TableFeatures",
     "UnitNormalization",
+    "Wrapper",
+    "add",
+    "average",
+    "concatenate",
     "deserialize",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
     "serialize",
+    "subtract",
 ]
 
-REGISTRY = Registry("layer", "layer")
 for _each in (
     Activation,
     ActivityRegularization,
+    Add,
     AlphaDropout,
+    Average,
     BatchNormalization,
+    Concatenate,
     Dense,
+    Dot,
     Dropout,
+    EinsumDense,
     ELU,
     Flatten,
     GaussianDropout,
     GaussianNoise,
     GroupNormalization,
+    Identity,
     InputLayer,
+    Lambda,
     LayerNormalization,
     LeakyReLU,
+    Maximum,
+    Minimum,
+    Multiply,
+    Permute,
+    PReLU,
     ReLU,
+    RepeatVector,
     Rescaling,
     Reshape,
     RMSNormalization,
@@ -92,7 +149,9 @@ for _each in (
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
+    SpectralNormalization,
     StochasticDepth,
+    Subtract,
     TableEncoder,
     TableFeatures,
     UnitNormalization,

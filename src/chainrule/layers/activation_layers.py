@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Sequence
+from typing import Any, Unpack
 
-from chainrule import functional
-from chainrule.errors import ArgumentError
+from chainrule import constraints, functional, initializers, regularizers
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.promotion import Tensor
-from chainrule.layers.layer import Layer, LayerOptions
+from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.layer import InputShape, Layer, LayerOptions
 
 
 class ReLU(Layer):
@@ -48,14 +50,9 @@ class ReLU(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The rectified input."""
-        if (self.negative_slope, self.threshold) == (0, 0):
-            outputs = functional.relu(inputs)
-        else:
-            below = (inputs - self.threshold) * self.negative_slope
-            outputs = functional.where(inputs < self.threshold, below, inputs)
-        if self.max_value is None:
-            return outputs
-        return functional.where(inputs < self.max_value, outputs, self.max_value)
+        return functional.relu(
+            inputs, self.negative_slope, self.max_value, self.threshold
+        )
 
 
 class LeakyReLU(Layer):
@@ -106,25 +103,115 @@ class ELU(Layer):
         return functional.elu(inputs, self.alpha)
 
 
+class PReLU(Layer):
+    """`x` where positive, else `alpha * x`, with a learnt alpha for every feature.
+
+    He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015.
+
+    Args:
+        alpha_initializer: of the slopes.
+        alpha_regularizer: a penalty on the slopes.
+        alpha_constraint: a limit of the slopes.
+        shared_axes: axes along which all features have one slope, counted from 1: `[1,
+            2]` for the pixels of an image.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: when a shared axis does not exist.
+        ShapeError: when the length of an axis that is not shared is not known.
+
+    Example:
+        >>> PReLU(alpha_initializer="ones")([[-1.0, 2.0]]).numpy().tolist()
+        [[-1.0, 2.0]]
+    """
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: int | Sequence[int] | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        if isinstance(shared_axes, int):
+            shared_axes = [shared_axes]
+        self.shared_axes = None if shared_axes is None else list(shared_axes)
+
+    def build(self, input_shape: InputShape) -> None:
+        """Make the slopes."""
+        shared, rank = self.shared_axes or [], len(input_shape)
+        if any(not 1 <= axis < rank for axis in shared):
+            raise ArgumentError(
+                "an axis of a sample is counted from 1",
+                where=self.name,
+                got=f"shared_axes={shared} for an input of shape {input_shape}",
+                expected=f"1 to {rank - 1}",
+            )
+        known = {i: n for i, n in enumerate(input_shape) if i and i not in shared}
+        shape = [known.get(i, 1) for i in range(1, rank)]
+        if None in shape:
+            raise ShapeError(
+                "an axis with slopes of its own must have a known length",
+                where=self.name,
+                got=input_shape,
+                fix="name it in shared_axes, or give the first layer input_shape=...",
+            )
+        self.alpha = self.add_weight(
+            "alpha",
+            [n or 0 for n in shape],
+            self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+        )
+        self.input_spec = InputSpec(
+            ndim=rank, axes={i: n for i, n in known.items() if n is not None}
+        )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The rectified input."""
+        return functional.where(inputs > 0, inputs, inputs * self.alpha.value)
+
+
 class Softmax(Layer):
     """`exp(x) / sum(exp(x))`: numbers made into probabilities that sum to 1.
 
     Args:
-        axis: the axis of the classes.
+        axis: the axis of the classes, or several.
         **options: see `LayerOptions`.
 
     Example:
         >>> Softmax()([[1.0, 1.0]]).numpy().tolist()
         [[0.5, 0.5]]
+        >>> Softmax()([[1.0, 2.0]], mask=functional.asarray([[True, False]])).tolist()
+        [[1.0, 0.0]]
     """
 
-    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
-        self.axis = axis
+        self.axis = axis if isinstance(axis, int) else list(axis)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """The probabilities."""
-        return functional.softmax(inputs, axis=self.axis)
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        """The probabilities.
+
+        Args:
+            inputs: the scores.
+            mask: true (or above 0.5) for what takes part; the rest has probability 0.
+                It broadcasts to the input.
+        """
+        axis = self.axis if isinstance(self.axis, int) else tuple(self.axis)
+        if mask is None:
+            return functional.softmax(inputs, axis=axis)
+        keep = functional.asarray(mask)
+        if keep.dtype.name != "bool":
+            keep = keep > 0.5
+        scores = functional.where(keep, inputs, -1e9)
+        return functional.where(keep, functional.softmax(scores, axis=axis), 0.0)
 
 
 def _check_not_negative(where: str, argument: str, value: float | None) -> None:

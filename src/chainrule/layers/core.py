@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 from chainrule import activations, constraints, functional, initializers, regularizers
-from chainrule.errors import ShapeError
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.promotion import Tensor
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import (
@@ -138,3 +140,83 @@ class Activation(Layer):
         """The function of the input."""
         result: Tensor = self.activation(inputs)
         return result
+
+
+class Identity(Layer):
+    """Hands its input on.
+
+    Example:
+        >>> Identity()([1.0, 2.0]).tolist()
+        [1.0, 2.0]
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """The input."""
+        return inputs
+
+
+class Lambda(Layer):
+    """Applies a function of your own.
+
+    It trains, and it is compiled, as any layer; but a model that holds one cannot be
+    saved: a file would have to hold Python code, and loading a file never runs code.
+    Write a class with `call` instead for what shall be saved.
+
+    Args:
+        function: of the input; it may take `training` and `mask` as well.
+        output_shape: not needed: shapes are found by tracing. Taken as in Keras.
+        mask: a mask that is handed to the function where the call gives none.
+        arguments: further keywords for the function.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: when `function` is none, and when it is asked for its config.
+
+    Example:
+        >>> Lambda(lambda x, power: x**power, arguments={"power": 2})([3.0]).tolist()
+        [9.0]
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        if not callable(function):
+            raise ArgumentError(
+                "a Lambda applies a function",
+                where=self.name,
+                got=repr(function),
+                fix="Lambda(lambda x: x * 2)",
+            )
+        self.function = function
+        self.output_shape = output_shape
+        self.mask = mask
+        self.arguments = dict(arguments or {})
+        try:
+            taken = list(inspect.signature(function).parameters)
+        except ValueError:  # some functions written in C have none
+            taken = []
+        self._takes = {name for name in ("training", "mask") if name in taken}
+
+    def call(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
+        """The function of the input."""
+        told = {"training": training, "mask": self.mask if mask is None else mask}
+        chosen = {name: told[name] for name in self._takes}
+        return self.function(inputs, **self.arguments, **chosen)
+
+    def get_config(self) -> dict[str, Any]:
+        """Refused: no config describes a function."""
+        raise ArgumentError(
+            "a Lambda cannot be saved: it holds Python code, and loading a file never "
+            "runs code",
+            where=self.name,
+            got=repr(self.function),
+            expected="a layer that is described by its arguments",
+            fix="class Mine(Layer), with call(self, inputs); when loading, with "
+            "chainrule.configurable.custom_object_scope({'Mine': Mine})",
+        )

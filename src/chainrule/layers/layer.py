@@ -530,6 +530,24 @@ def check_positive(where: str, argument: str, value: Any) -> int:
     return int(value)
 
 
+def check_data_format(where: str, data_format: Any) -> str:
+    """The order of the axes; None stands for `channels_last`.
+
+    Raises:
+        ArgumentError: for an unknown one.
+    """
+    if data_format is None:
+        return "channels_last"
+    if data_format not in ("channels_last", "channels_first"):
+        raise ArgumentError(
+            "unknown order of the axes",
+            where=where,
+            got=f"data_format={data_format!r}",
+            expected="'channels_last' or 'channels_first'",
+        )
+    return str(data_format)
+
+
 def as_tensors(inputs: Any) -> Any:
     """A tree of arrays as one of tensors; a nested list of numbers is one array."""
     several = isinstance(inputs, Mapping) or (

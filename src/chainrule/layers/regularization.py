@@ -13,7 +13,12 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional import random
 from chainrule.functional.promotion import Tensor
 from chainrule.layers.input_spec import InputSpec
-from chainrule.layers.layer import InputShape, Layer, LayerOptions
+from chainrule.layers.layer import (
+    InputShape,
+    Layer,
+    LayerOptions,
+    check_data_format,
+)
 
 Shape = tuple[int, ...]
 
@@ -420,24 +425,6 @@ def check_rate(where: str, rate: Any) -> float:
             fix=f"rate={rate / 100}" if number and 1 < rate < 100 else None,
         )
     return float(rate)
-
-
-def check_data_format(where: str, data_format: Any) -> str:
-    """The order of the axes; None stands for `channels_last`.
-
-    Raises:
-        ArgumentError: for an unknown one.
-    """
-    if data_format is None:
-        return "channels_last"
-    if data_format not in ("channels_last", "channels_first"):
-        raise ArgumentError(
-            "unknown order of the axes",
-            where=where,
-            got=f"data_format={data_format!r}",
-            expected="'channels_last' or 'channels_first'",
-        )
-    return str(data_format)
 
 
 def mask_shape(

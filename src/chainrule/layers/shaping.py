@@ -7,22 +7,42 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from chainrule import functional
-from chainrule.errors import ShapeError
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.promotion import Tensor
-from chainrule.layers.layer import Layer, LayerOptions
+from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.layer import (
+    InputShape,
+    Layer,
+    LayerOptions,
+    check_data_format,
+    check_positive,
+)
 
 
 class Flatten(Layer):
     """All axes but the first made one: `(rows, 28, 28)` becomes `(rows, 784)`.
+
+    Args:
+        data_format: `channels_first` moves the channels, the axis behind that of the
+            samples, to the end first; `channels_last` and None leave the order.
+        **options: see `LayerOptions`.
 
     Example:
         >>> Flatten()(functional.zeros((32, 28, 28))).shape
         (32, 784)
     """
 
+    def __init__(
+        self, data_format: str | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**options)
+        self.data_format = check_data_format(self.name, data_format)
+
     def call(self, inputs: Tensor) -> Tensor:
         """The input as a matrix."""
         rows = inputs.shape[:1]
+        if self.data_format == "channels_first" and inputs.ndim > 2:
+            inputs = functional.moveaxis(inputs, 1, -1)
         return functional.reshape(inputs, (*rows, math.prod(inputs.shape[1:])))
 
 
@@ -68,3 +88,69 @@ class Reshape(Layer):
             )
         found = tuple(size // known if n == -1 else n for n in self.target_shape)
         return functional.reshape(inputs, (*inputs.shape[:1], *found))
+
+
+class Permute(Layer):
+    """The axes of each sample in another order.
+
+    Args:
+        dims: the old places of the axes in their new order, counted from 1; that of the
+            samples stays and is not named.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: when `dims` are not 1, 2, ... in some order.
+
+    Example:
+        >>> Permute((2, 1))(functional.zeros((32, 10, 64))).shape
+        (32, 64, 10)
+    """
+
+    def __init__(self, dims: Sequence[int], **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.dims = tuple(int(axis) for axis in dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ArgumentError(
+                "each axis of a sample is named once, counted from 1",
+                where=self.name,
+                got=f"dims={self.dims}",
+                expected=f"{tuple(range(1, len(self.dims) + 1))} in some order",
+            )
+
+    def build(self, input_shape: InputShape) -> None:
+        """Remember how many axes samples have."""
+        self.input_spec = InputSpec(ndim=len(self.dims) + 1)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The input with its axes in the new order."""
+        return functional.permute_dims(inputs, (0, *self.dims))
+
+
+class RepeatVector(Layer):
+    """Each sample n times: `(rows, features)` becomes `(rows, n, features)`.
+
+    Args:
+        n: how many times.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: when `n` is no positive integer.
+
+    Example:
+        >>> RepeatVector(2)([[1.0, 3.0]]).tolist()
+        [[[1.0, 3.0], [1.0, 3.0]]]
+    """
+
+    def __init__(self, n: int, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.n = check_positive(self.name, "n", n)
+
+    def build(self, input_shape: InputShape) -> None:
+        """Remember that samples are vectors."""
+        self.input_spec = InputSpec(ndim=2)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The repeated input."""
+        rows, width = inputs.shape
+        repeated = functional.expand_dims(inputs, axis=1)
+        return functional.broadcast_to(repeated, (rows, self.n, width))
