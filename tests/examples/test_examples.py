@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ def test_every_example_is_tested() -> None:
         "article_corrected.py",
         "autodiff_tour.py",
         "four_phases.py",
+        "functional.py",
+        "multi_output.py",
         "resume.py",
     }
 
@@ -110,3 +113,21 @@ def test_a_killed_run_ends_in_the_same_bits() -> None:
     assert done.returncode == 0, done.stderr
     assert "exit code -9" in done.stdout or sys.platform == "win32"
     assert "equal to the last bit: True" in done.stdout
+
+
+def test_a_graph_with_shared_layers_learns() -> None:
+    pytest.importorskip("sklearn")
+    done = run("functional.py", "4")
+    assert done.returncode == 0, done.stderr
+    same, digit = re.findall(r"([\d.]+)% right", done.stdout)
+    assert float(same) > 75
+    assert float(digit) > 75
+
+
+def test_a_network_with_two_outputs_learns() -> None:
+    pytest.importorskip("sklearn")
+    done = run("multi_output.py", "4")
+    assert done.returncode == 0, done.stderr
+    measured = dict(re.findall(r"(\w+): ([\d.]+)\n", done.stdout))
+    assert float(measured["digit_accuracy"]) > 0.75
+    assert float(measured["ink_mae"]) < 0.15
