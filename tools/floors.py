@@ -56,6 +56,7 @@ FLOORS = (
             "jit",
             # What the siblings of F5 have in common, and may not ask of one another.
             "configurable",
+            "likeness",
             "activations",
             "initializers",
             "regularizers",

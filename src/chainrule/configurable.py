@@ -89,6 +89,11 @@ def serialize(value: Any) -> Any:
     return _function_name(value)
 
 
+def is_named(value: Any) -> bool:
+    """Whether a function is one that configs know by its name."""
+    return callable(value) and value in _function_names
+
+
 def _function_name(value: Any) -> str:
     if callable(value) and value in _function_names:
         return _function_names[value]

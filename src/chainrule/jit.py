@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ from chainrule.ir.value import Value
 from chainrule.ops import cast, take
 
 MANY_TRACES = 16
+SHARED_TRACES = 64  # steps that are kept for others that compute the same
+SHARED_BYTES = 1 << 20  # of constants in a graph, at most, for it to be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +320,12 @@ def jit(
 class Loop:
     """A compiled step, driven over the rows of data.
 
+    Args:
+        step: the step.
+        name: what messages and reports call it.
+        backend: `native` or `interpret`; `CHAINRULE_BACKEND` where None.
+        shared: loops of one key share what they traced: their steps compute the same.
+
     The step is a pure function `step(state, batch) -> (state, outputs)`. The state that
     it returns has the structure and specs of the one it got; outputs have the rows of
     the batch in front, or are None.
@@ -334,9 +344,12 @@ class Loop:
         step: Callable[[Any, Any], Any],
         name: str = "step",
         backend: str | None = None,
+        shared: Hashable | None = None,
     ) -> None:
         self.name = name
         self._step = step
+        self._shared = shared
+        self._fed: Any = None
         self._loops: Loops = make_loop(backend)
         # by what state and data look like: names of the state's leaves, and the traced
         # steps by batch size
@@ -349,9 +362,11 @@ class Loop:
             ShapeError: when the arrays of `data` differ in their number of rows.
         """
         leaves, self._state_structure = tree.flatten(state)
+        self._parts: dict[str, tuple[range, tree.Structure]] = {}
         values = [x if isinstance(x, Value) else constant(x) for x in leaves]
         self._state_specs = [value.spec for value in values]
         arrays = self._take(data, state)
+        self._fed = None
         self._loops.begin([np.asarray(value.data) for value in values], arrays)
 
     def feed(self, data: Any) -> None:
@@ -367,7 +382,9 @@ class Loop:
             >>> loop.state().item()
             5.0
         """
-        self._loops.feed(self._take(data, None))
+        if data is not self._fed:
+            self._loops.feed(self._take(data, None))
+            self._fed = data
 
     def _take(self, data: Any, state: Any) -> list[np.ndarray[Any, Any]]:
         """The arrays of `data`, after noting what they look like."""
@@ -387,6 +404,7 @@ class Loop:
                 self._names = tree.leaf_names(state, "state")
             self._cache[key] = (self._names, {})
         self._names, self._sizes = self._cache[key]
+        self._key = key
         return data_arrays
 
     def read(self, part: str) -> Any:
@@ -402,14 +420,14 @@ class Loop:
 
     def _part(self, part: str) -> tuple[range, tree.Structure]:
         """The positions of a part of the state, which is a dict, and its structure."""
-        first = 0
-        whole = self._state_structure
-        for key, child in zip(whole.keys, whole.children, strict=True):
-            count = child.leaf_count
-            if key == part:
-                return range(first, first + count), child
-            first += count
-        raise KeyError(part)
+        if part not in self._parts:
+            first = 0
+            whole = self._state_structure
+            for key, child in zip(whole.keys, whole.children, strict=True):
+                count = child.leaf_count
+                self._parts[key] = range(first, first + count), child
+                first += count
+        return self._parts[part]
 
     def run(self, order: np.ndarray[Any, Any], batch_size: int) -> Any:
         """Take a step for each `batch_size` rows of `order`; the last may have fewer.
@@ -437,7 +455,13 @@ class Loop:
     def _traced(self, batch_size: int) -> Traced:
         """The step for batches of this size, which picks its rows from the data."""
         if batch_size not in self._sizes:
-            self._sizes[batch_size] = self._trace(batch_size)
+            key = self._shared, self.name, self._key, batch_size
+            found = None if self._shared is None else _kept.get(key)
+            if found is None:
+                found = self._trace(batch_size)
+                if self._shared is not None:
+                    _kept.add(key, found)
+            self._sizes[batch_size] = found
         return self._sizes[batch_size]
 
     def _trace(self, batch_size: int) -> Traced:
@@ -486,3 +510,34 @@ class Loop:
                     got=new,
                     expected=old,
                 )
+
+
+class _Kept:
+    """The last steps that were traced, by what they compute."""
+
+    def __init__(self) -> None:
+        self._traces: OrderedDict[Hashable, Traced] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+    def get(self, key: Hashable) -> Traced | None:
+        """The step of this key, which is used again."""
+        with self._lock:
+            if key in self._traces:
+                self._traces.move_to_end(key)
+            return self._traces.get(key)
+
+    def add(self, key: Hashable, traced: Traced) -> None:
+        """Keep a step, unless it depends on more than its arguments or is large."""
+        size = sum(value.spec.nbytes for value in traced.graph.constants())
+        if traced.captured or size > SHARED_BYTES:
+            return
+        with self._lock:
+            self._traces[key] = traced
+            while len(self._traces) > SHARED_TRACES:
+                self._traces.popitem(last=False)
+
+
+_kept = _Kept()

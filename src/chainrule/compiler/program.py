@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -307,6 +307,7 @@ class _Programs:
     def __init__(self) -> None:
         self._known: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
         self._recent: OrderedDict[bytes, Program] = OrderedDict()
+        self._keys: WeakKeyDictionary[Graph, tuple[Any, bytes]] = WeakKeyDictionary()
         self.begin_after_fork()
 
     def begin_after_fork(self) -> None:
@@ -315,7 +316,7 @@ class _Programs:
 
     def get(self, graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> Program:
         """A program for `graph`; `donations` as in `Program`."""
-        key = fingerprint(graph, donations)
+        key = self._key_of(graph, donations)
         with self._lock:
             program = self._known.get(key)
         if program is None:
@@ -324,6 +325,14 @@ class _Programs:
             self._known[key] = program
             self._keep(key, program)
         return program
+
+    def _key_of(self, graph: Graph, donations: Sequence[tuple[int, int]]) -> bytes:
+        """The fingerprint, which is computed once for a graph."""
+        known = self._keys.get(graph)
+        if known is None or known[0] != donations:
+            known = donations, fingerprint(graph, donations)
+            self._keys[graph] = known
+        return known[1]
 
     def _keep(self, key: bytes, program: Program) -> None:
         if program.plan.arena.nbytes > _KEPT_BYTES:

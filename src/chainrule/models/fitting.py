@@ -17,7 +17,7 @@ from chainrule.models.intake import Feed, Given, Selection, open_stream
 from chainrule.models.objective import Objective
 from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
 from chainrule.models.run_facts import describe_run
-from chainrule.models.runtime import Runtime, make_parts
+from chainrule.models.runtime import Runtime, make_parts, step_key
 from chainrule.training.callbacks import CallbackList
 from chainrule.training.data import split_rows
 from chainrule.training.history import History
@@ -417,7 +417,8 @@ def train_runtime(model: Any, objective: Objective, data: Examples) -> Runtime:
         return old
     state = model._loaded_state if old is None else old.optimizer_state_for(parts)
     model._loaded_state = None
-    model._runtime = Runtime(parts, state, objective.settings.backend)
+    shared = step_key(model, parts)
+    model._runtime = Runtime(parts, state, objective.settings.backend, shared)
     return model._runtime
 
 
@@ -434,7 +435,8 @@ def predict_runtime(model: Any) -> Runtime:
     if model._predictor is None or not model._predictor.fits(parts):
         objective = model._objective
         backend = None if objective is None else objective.settings.backend
-        model._predictor = Runtime(parts, backend=backend)
+        shared = step_key(model, parts)
+        model._predictor = Runtime(parts, backend=backend, shared=shared)
     return model._predictor
 
 

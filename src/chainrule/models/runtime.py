@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any
 
 from chainrule.ir import tree
 from chainrule.jit import Loop
+from chainrule.likeness import likeness
 from chainrule.training.step import (
     Parts,
     make_predict_step,
@@ -25,30 +27,39 @@ class Runtime:
         parts: what the steps are made of.
         optimizer_state: a state to go on from.
         backend: what runs the steps; the one that is set where None.
+        shared: equal for models whose steps compute the same; see `likeness`.
     """
 
     def __init__(
-        self, parts: Parts, optimizer_state: Any = None, backend: str | None = None
+        self,
+        parts: Parts,
+        optimizer_state: Any = None,
+        backend: str | None = None,
+        shared: Hashable | None = None,
     ) -> None:
         self.parts = parts
         self.backend = backend
         self._built_in = _built_in(parts)
+        self.shared = shared
         self.store = Store(parts, optimizer_state)
 
     @cached_property
     def train(self) -> Loop:
         """The loop of the train step."""
-        return Loop(make_train_step(self.parts), name="train", backend=self.backend)
+        return self._loop(make_train_step(self.parts), "train")
 
     @cached_property
     def test(self) -> Loop:
         """The loop of the test step."""
-        return Loop(make_test_step(self.parts), name="test", backend=self.backend)
+        return self._loop(make_test_step(self.parts), "test")
 
     @cached_property
     def predict(self) -> Loop:
         """The loop of the predict step."""
-        return Loop(make_predict_step(self.parts), name="predict", backend=self.backend)
+        return self._loop(make_predict_step(self.parts), "predict")
+
+    def _loop(self, step: Any, name: str) -> Loop:
+        return Loop(step, name, self.backend, self.shared)
 
     def fits(self, parts: Parts) -> bool:
         """Whether steps made of `parts` would be the same."""
@@ -83,6 +94,32 @@ def _same(first: Any, second: Any) -> bool:
     return len(first) == len(second) and all(
         a is b for a, b in zip(first, second, strict=True)
     )
+
+
+def step_key(model: Any, parts: Parts) -> Hashable | None:
+    """Equal for models whose steps compute the same; None where nobody knows."""
+    places = {id(variable): i for i, variable in enumerate(parts.variables)}
+    network = likeness(model, places)
+    if network is None or parts.targets is None:
+        return None if network is None else (network, len(parts.trainable))
+    outputs = [
+        (x.name, x.loss, x.weight, dict(x.metrics), dict(x.weighted))
+        for x in parts.targets.outputs
+    ]
+    names = parts.targets.names if len(outputs) > 1 else []
+    rest = likeness([outputs, names]), _optimizer_key(parts.optimizer)
+    return None if None in rest else (network, len(parts.trainable), *rest)
+
+
+def _optimizer_key(optimizer: Any) -> Hashable | None:
+    """Equal for optimizers whose updates compute the same from their states."""
+    if optimizer._exclusions or optimizer.learning_rate_multipliers:
+        return None  # they go by the names of variables
+    plain = copy.copy(optimizer)
+    plain._exclusions = None
+    if not callable(plain._learning_rate):
+        plain._learning_rate = 0.0  # it is in the state
+    return likeness(plain)
 
 
 def make_parts(

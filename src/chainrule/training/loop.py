@@ -21,7 +21,7 @@ from chainrule.training.interrupt import Interrupt, hold_interrupts
 from chainrule.training.progress import Silent
 from chainrule.training.resume import Place, Resume
 from chainrule.training.source import Source
-from chainrule.training.step import initial_metrics, read_metrics
+from chainrule.training.step import read_metrics
 from chainrule.training.store import Store
 
 LOOK_IN = 0.2  # seconds between two looks of Python
@@ -74,6 +74,7 @@ class Pieces:
             epoch: which of its epochs.
             skip: how many batches are done already, and left out.
         """
+        self.rows = self.steps = 0
         for chunk in source.epoch(epoch):
             size, order = chunk.batch_size, chunk.order
             first = min(max(0, skip - self.steps) * size, len(order))
@@ -81,7 +82,7 @@ class Pieces:
             if first < len(order):
                 self.loop.feed(chunk.data)
             while first < len(order):
-                piece = order[first : first + self._batches * size]
+                piece = order[first : first + min(self._batches, self.most) * size]
                 self._count(piece, size)
                 yield piece, size
                 first += len(piece)
@@ -235,6 +236,7 @@ class Fit:
         self._begun = False  # whether the loop holds weights
         self._newer = False  # whether those are newer than what the variables hold
         self._changed = False  # whether the optimizer was changed before it began
+        self._pieces = Pieces(self.loop)
         self._until = time.monotonic() + (self.max_time or float("inf"))
         self.callbacks.call("on_train_begin", {})
         self.progress.begin("fit", self.source.rows, self.epochs)
@@ -318,7 +320,7 @@ class Fit:
         Weights that nobody changed since stay where they are.
         """
         if self._begun and not (self._changed or self.store.changed):
-            self.loop.write("metrics", initial_metrics(self.store.parts))
+            self.loop.write("metrics", self.store.fresh_metrics)
         else:
             count = self.loop.read("step") if self._begun else self._count(epoch)
             self.loop.begin(self.store.training(self.key, count), ())
@@ -339,8 +341,9 @@ class Fit:
         """The steps of an epoch that are not done yet; how many rows that makes."""
         if self.callbacks.watches("train"):
             return self._watched_pass(place, history, interrupt)
-        most = None if self.resume is None else self.resume.interval.steps
-        pieces = Pieces(self.loop, most)
+        pieces = self._pieces
+        if self.resume is not None:
+            pieces.most = self.resume.interval.steps or sys.maxsize
         for done, _ in pieces.run(self.source, place.epoch, place.steps):
             if self.progress.live:
                 self.progress.advance(done, self._logs())

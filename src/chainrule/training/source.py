@@ -11,6 +11,9 @@ import numpy as np
 from chainrule.ops.random import threefry2x32
 from chainrule.training.data import Array
 
+AT_ONCE = 16  # orders of epochs that are drawn together
+ROWS_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -77,6 +80,7 @@ class ArraySource:
         self.continues = False
         self.batch_size = batch_size
         self.key = None if key is None else tuple(key.numpy())
+        self._orders: dict[int, Array] = {}
         self._among = None if isinstance(rows, int) else rows
         self._whole = rows if isinstance(rows, int) else len(rows)
         self._per_pass = -(-self._whole // batch_size)
@@ -102,7 +106,13 @@ class ArraySource:
             first, left = first + taken, left - taken
 
     def _order(self, turn: int) -> Array:
-        order = epoch_order(self.key, turn, self._whole)
+        if turn not in self._orders:
+            # several at once: for few rows, each call of NumPy costs more than its work
+            count = max(1, min(AT_ONCE, ROWS_AT_ONCE // max(self._whole, 1)))
+            turns = range(turn, turn + count)
+            found = epoch_orders(self.key, turns, self._whole)
+            self._orders = dict(zip(turns, found, strict=True))
+        order = self._orders[turn]
         return order if self._among is None else self._among[order]
 
     def close(self) -> None:
@@ -123,14 +133,21 @@ def epoch_order(key: tuple[int, int] | None, epoch: int, rows: int) -> Array:
         >>> epoch_order(None, 0, 4).tolist()
         [0, 1, 2, 3]
     """
+    return epoch_orders(key, range(epoch, epoch + 1), rows)[0]
+
+
+def epoch_orders(key: tuple[int, int] | None, epochs: range, rows: int) -> list[Array]:
+    """The order of the rows in each of some epochs; see `epoch_order`."""
     if key is None:
-        return np.arange(rows, dtype=np.int64)
+        return [np.arange(rows, dtype=np.int64)] * len(epochs)
     # the epoch is the counter's second word: one pass, without a key for each epoch
     count = np.arange(-(-rows // 2), dtype=np.uint32)
-    pairs = threefry2x32(key, count, np.full(1, epoch, np.uint32))
-    words = np.concatenate(pairs)[:rows]
+    numbers = np.array(epochs, np.uint32)[:, None]
+    pairs = threefry2x32(key, count, numbers)
+    words = np.concatenate(pairs, axis=1)[:, :rows]
     # sorted by their halves, the lower first: stable sorts of 16 bits count, and are
     # faster than a sort of whole words; equal words keep the order of the rows
-    order = np.argsort(words.astype(np.uint16), kind="stable")
-    upper = (words >> 16).astype(np.uint16)
-    return order[np.argsort(upper[order], kind="stable")]
+    order = np.argsort(words.astype(np.uint16), axis=1, kind="stable")
+    upper = np.take_along_axis((words >> 16).astype(np.uint16), order, axis=1)
+    again = np.argsort(upper, axis=1, kind="stable")
+    return list(np.take_along_axis(order, again, axis=1))

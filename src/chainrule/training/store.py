@@ -13,6 +13,9 @@ class Store:
     Args:
         parts: what the steps are made of.
         optimizer_state: a state to go on from; a fresh one when None.
+
+    Attributes:
+        fresh_metrics: the state of the metrics before any batch.
     """
 
     def __init__(self, parts: Parts, optimizer_state: Any = None) -> None:
@@ -23,6 +26,7 @@ class Store:
             optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
         self.optimizer_state = optimizer_state
         self._seen: list[Any] = []
+        self.fresh_metrics = initial_metrics(parts)
 
     def training(self, key: Any, step: Any) -> State:
         """The state of a train step, with metrics at their start.
@@ -41,7 +45,7 @@ class Store:
             "trainable": [variable.value for variable in self.parts.trainable],
             "frozen": [variable.value for variable in self.parts.frozen],
             "optimizer": self.optimizer_state,
-            "metrics": initial_metrics(self.parts),
+            "metrics": self.fresh_metrics,
             "key": key,
             "step": step,
         }
@@ -49,7 +53,7 @@ class Store:
     def testing(self) -> State:
         """The state of a test step."""
         values = [variable.value for variable in self.parts.variables]
-        return {"variables": values, "metrics": initial_metrics(self.parts)}
+        return {"variables": values, "metrics": self.fresh_metrics}
 
     def keep(self, state: State) -> None:
         """Put what training made into the variables, which hold its very arrays."""
