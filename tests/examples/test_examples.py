@@ -34,6 +34,7 @@ def test_every_example_is_tested() -> None:
         "article.py",
         "article_corrected.py",
         "autodiff_tour.py",
+        "custom_train_step.py",
         "four_phases.py",
         "functional.py",
         "multi_output.py",
@@ -131,3 +132,12 @@ def test_a_network_with_two_outputs_learns() -> None:
     measured = dict(re.findall(r"(\w+): ([\d.]+)\n", done.stdout))
     assert float(measured["digit_accuracy"]) > 0.75
     assert float(measured["ink_mae"]) < 0.15
+
+
+def test_a_training_step_of_ones_own() -> None:
+    done = run("custom_train_step.py", "500", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 3
+    assert "accuracy" in lines[-1]
+    assert "disagreement" in lines[-1]

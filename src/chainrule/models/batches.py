@@ -13,6 +13,7 @@ from chainrule.models.intake import Given
 from chainrule.models.prepare import Examples, Preparation
 from chainrule.models.runtime import Runtime
 from chainrule.training.step import State, initial_metrics, read_metrics
+from chainrule.training.store import Store
 
 
 def train(model: Any, given: Given) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def train(model: Any, given: Given) -> dict[str, Any]:
     runtime, examples = _prepare(model, given, "train_on_batch")
     store = runtime.store
     state = store.training(random.next_key(), constant(np.array(0, np.int64)))
-    state["metrics"] = _metrics(model, runtime)
+    state["metrics"] = _metrics(model, store)
     loop = runtime.train
     loop.begin(state, examples.tree)
     try:
@@ -29,13 +30,14 @@ def train(model: Any, given: Given) -> dict[str, Any]:
     finally:
         loop.begin((), ())
     store.keep(after)
-    return _logs(model, runtime, after["metrics"])
+    return _logs(model, store, after["metrics"])
 
 
 def test(model: Any, given: Given) -> dict[str, Any]:
     """Measure a batch; see `Model.test_on_batch`."""
     runtime, examples = _prepare(model, given, "test_on_batch")
-    state = {**runtime.store.testing(), "metrics": _metrics(model, runtime)}
+    state = runtime.test_store.testing()
+    state["metrics"] = _metrics(model, runtime.test_store)
     loop = runtime.test
     loop.begin(state, examples.tree)
     try:
@@ -43,7 +45,7 @@ def test(model: Any, given: Given) -> dict[str, Any]:
         metrics = loop.read("metrics")
     finally:
         loop.begin((), ())
-    return _logs(model, runtime, metrics)
+    return _logs(model, runtime.test_store, metrics)
 
 
 def predict(model: Any, x: Any) -> Any:
@@ -65,15 +67,15 @@ def _prepare(model: Any, given: Given, task: str) -> tuple[Runtime, Examples]:
     return train_runtime(model, objective, examples), examples
 
 
-def _metrics(model: Any, runtime: Runtime) -> State:
+def _metrics(model: Any, store: Store) -> State:
     """The metrics after the batches so far, where they are still the same ones."""
     known = model._batch_metrics
-    if known is not None and known[0] is runtime.parts.targets:
+    if known is not None and known[0] is store.parts.targets:
         state: State = known[1]
         return state
-    return initial_metrics(runtime.parts)
+    return initial_metrics(store.parts)
 
 
-def _logs(model: Any, runtime: Runtime, metrics: State) -> dict[str, Any]:
-    model._batch_metrics = runtime.parts.targets, metrics
-    return read_metrics(runtime.parts, metrics)
+def _logs(model: Any, store: Store, metrics: State) -> dict[str, Any]:
+    model._batch_metrics = store.parts.targets, metrics
+    return read_metrics(store.parts, metrics)

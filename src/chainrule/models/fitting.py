@@ -15,6 +15,7 @@ from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.models.intake import Feed, Given, Selection, open_stream
 from chainrule.models.objective import Objective
+from chainrule.models.own import own_parts, own_test_parts
 from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
 from chainrule.models.run_facts import describe_run
 from chainrule.models.runtime import Runtime, make_parts, step_key
@@ -161,7 +162,7 @@ def fit(
     if validation is not None and not validation.once and plan.sanity_steps:
         steps = min(plan.sanity_steps, plan.validation_steps or plan.sanity_steps)
         first = validation.source(plan.validation_size, steps)
-        measure(runtime.test, runtime.store, first)
+        measure(runtime.test, runtime.test_store, first)
     return run.run(model.history)
 
 
@@ -338,7 +339,9 @@ def evaluate(
     model.reset_metrics()
     progress.begin("evaluate", source.rows)
     try:
-        logs = measure(runtime.test, runtime.store, source, progress, callbacks=called)
+        logs = measure(
+            runtime.test, runtime.test_store, source, progress, callbacks=called
+        )
     finally:
         progress.end()
         source.close()
@@ -408,17 +411,30 @@ def read(preparation: Preparation, given: Given) -> Examples:
 def train_runtime(model: Any, objective: Objective, data: Examples) -> Runtime:
     """The steps for training and measuring on data like this."""
     outputs: Outputs | None = model._outputs()
-    assert outputs is not None
-    shapes = target_shapes(data.y, outputs)
-    targets = objective.targets(outputs.names, shapes, outputs.shapes)
-    parts = make_parts(model, model._forward, targets, objective.optimizer)
+    own = model._own_steps()
+    targets = None
+    if outputs is not None:
+        shapes = target_shapes(data.y, outputs)
+        targets = objective.targets(outputs.names, shapes, outputs.shapes)
+    model._targets = targets
+    basis = make_parts(model, model._forward, targets, objective.optimizer)
     old = model._runtime
-    if old is not None and old.fits(parts):
+    if old is not None and old.fits(basis):
         return old
-    state = model._loaded_state if old is None else old.optimizer_state_for(parts)
+    state = model._loaded_state if old is None else old.optimizer_state_for(basis)
     model._loaded_state = None
-    shared = step_key(model, parts)
-    model._runtime = Runtime(parts, state, objective.settings.backend, shared)
+    backend = objective.settings.backend
+    if own.train is None and own.test is None:
+        shared = step_key(model, basis)
+        model._runtime = Runtime(basis, state, backend, shared)
+        return model._runtime
+    parts = basis
+    if own.train is not None:
+        parts = own_parts(model, own, basis, data)
+        basis = make_parts(model, model._forward, targets, objective.optimizer)
+        state = None if state is None or len(parts.optimizer.members) > 1 else [state]
+    test = own_test_parts(model, own, basis, data) if own.test is not None else None
+    model._runtime = Runtime(parts, state, backend, None, own, basis, test)
     return model._runtime
 
 
@@ -436,7 +452,9 @@ def predict_runtime(model: Any) -> Runtime:
         objective = model._objective
         backend = None if objective is None else objective.settings.backend
         shared = step_key(model, parts)
-        model._predictor = Runtime(parts, backend=backend, shared=shared)
+        own = model._own_steps()
+        shared = None if own.predict else shared
+        model._predictor = Runtime(parts, None, backend, shared, own)
     return model._predictor
 
 

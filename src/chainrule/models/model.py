@@ -318,6 +318,8 @@ class Model(Trainer):
 
     def _see(self, *specs: Spec, structure: tree.Structure = tree.LEAF) -> None:
         """Learn what comes out for inputs like these; nothing is computed."""
+        if type(self).call is Layer.call:
+            return  # it has steps of its own
         found: list[Any] = []
 
         def call(*values: Any) -> list[Any]:
@@ -340,7 +342,10 @@ class Model(Trainer):
         return tuple(default_names([Output()] * count))
 
     def _outputs(self) -> Outputs | None:
-        """What the model returns; None while the input is not known."""
+        """What the model returns; None while the input is not known.
+
+        None as well for a model without `call`, which has steps of its own.
+        """
         if self._seen_outputs is None:
             shape = self._sample_shape()
             if shape is None or not self.built:
@@ -385,6 +390,7 @@ class Model(Trainer):
             enter=self.enter,
             trainable=lambda: bool(self.trainable_weights),
             several=self._takes_several(),
+            labelled=self._own_steps().train is None,
         )
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from chainrule.ir import tree
 from chainrule.jit import Loop
 from chainrule.likeness import likeness
+from chainrule.models.own import Own
+from chainrule.training.own_step import (
+    make_own_predict_step,
+    make_own_test_step,
+    make_own_train_step,
+)
 from chainrule.training.step import (
     Parts,
     make_predict_step,
@@ -28,6 +35,13 @@ class Runtime:
         optimizer_state: a state to go on from.
         backend: what runs the steps; the one that is set where None.
         shared: equal for models whose steps compute the same; see `likeness`.
+        own: the steps that the model computes itself.
+        basis: what the model was compiled to, where `parts` are those of its own steps.
+        testing: what the test step is made of, where it is one of its own.
+
+    Attributes:
+        store: where the numbers of training live.
+        test_store: where those of testing live.
     """
 
     def __init__(
@@ -36,34 +50,50 @@ class Runtime:
         optimizer_state: Any = None,
         backend: str | None = None,
         shared: Hashable | None = None,
+        own: Own | None = None,
+        basis: Parts | None = None,
+        testing: Parts | None = None,
     ) -> None:
         self.parts = parts
         self.backend = backend
-        self._built_in = _built_in(parts)
         self.shared = shared
+        self.own = own or Own()
+        self.basis = basis or parts
+        self._built_in = _built_in(self.basis)
         self.store = Store(parts, optimizer_state)
+        self.test_store = self.store
+        if testing is not None or self.own.train is not None:
+            self.test_store = Store(replace(testing or self.basis, optimizer=None))
 
     @cached_property
     def train(self) -> Loop:
         """The loop of the train step."""
-        return self._loop(make_train_step(self.parts), "train")
+        own = self.own.train
+        step = (
+            make_own_train_step(self.parts, own) if own else make_train_step(self.parts)
+        )
+        return self._loop(step, "train")
 
     @cached_property
     def test(self) -> Loop:
         """The loop of the test step."""
-        return self._loop(make_test_step(self.parts), "test")
+        parts, own = self.test_store.parts, self.own.test
+        step = make_own_test_step(parts, own) if own else make_test_step(parts)
+        return self._loop(step, "test")
 
     @cached_property
     def predict(self) -> Loop:
         """The loop of the predict step."""
-        return self._loop(make_predict_step(self.parts), "predict")
+        parts, own = self.parts, self.own.predict
+        step = make_own_predict_step(parts, own) if own else make_predict_step(parts)
+        return self._loop(step, "predict")
 
     def _loop(self, step: Any, name: str) -> Loop:
         return Loop(step, name, self.backend, self.shared)
 
     def fits(self, parts: Parts) -> bool:
         """Whether steps made of `parts` would be the same."""
-        mine = self.parts
+        mine = self.basis
         return (
             _same(mine.trainable, parts.trainable)
             and _same(mine.frozen, parts.frozen)
@@ -74,15 +104,23 @@ class Runtime:
 
     def optimizer_state_for(self, parts: Parts) -> Any:
         """The optimizer's state where it still applies, or None."""
-        same = self.parts.optimizer is parts.optimizer
-        if not (same and _same(self.parts.trainable, parts.trainable)):
+        same = self.basis.optimizer is parts.optimizer
+        if not (same and _same(self.basis.trainable, parts.trainable)):
             return None
-        state = self.store.optimizer_state
+        state = self.optimizer_state
         if self._built_in == _built_in(parts):
             return state
         # an argument was set to another value: the state may be another tree now
         fresh = Store(parts).optimizer_state
         return state if tree.flatten(state)[1] == tree.flatten(fresh)[1] else None
+
+    @property
+    def optimizer_state(self) -> Any:
+        """The state of the optimizer; None where the step applies several."""
+        state = self.store.optimizer_state
+        if self.own.train is None:
+            return state
+        return state[0] if len(state) == 1 else None
 
 
 def _built_in(parts: Parts) -> Any:
@@ -100,7 +138,7 @@ def step_key(model: Any, parts: Parts) -> Hashable | None:
     """Equal for models whose steps compute the same; None where nobody knows."""
     places = {id(variable): i for i, variable in enumerate(parts.variables)}
     network = likeness(model, places)
-    if network is None or parts.targets is None:
+    if network is None or parts.targets is None or parts.optimizer is None:
         return None if network is None else (network, len(parts.trainable))
     outputs = [
         (x.name, x.loss, x.weight, dict(x.metrics), dict(x.weighted))

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from chainrule.errors import ArgumentError
-from chainrule.layers import Layer
 from chainrule.layers.host import entered
 from chainrule.models import batches, fitting
 from chainrule.models.intake import Given
 from chainrule.models.objective import Objective, Settings
 from chainrule.models.runtime import Runtime
+from chainrule.models.steps import Steps
 from chainrule.training.callbacks import Callback
 from chainrule.training.history import History
 from chainrule.training.resume import EVERY_SECONDS
@@ -21,7 +21,7 @@ from chainrule.training.resume import EVERY_SECONDS
 Callbacks = Callback | Iterable[Callback] | None
 
 
-class Trainer(Layer):
+class Trainer(Steps):
     """A layer that can be trained: the methods of `Model` that take data.
 
     Attributes:
@@ -35,7 +35,6 @@ class Trainer(Layer):
         super().__init__(name=name, trainable=trainable)
         self.history: History | None = None
         self.stop_training = False
-        self._objective: Objective | None = None
         self._runtime: Runtime | None = None
         self._predictor: Runtime | None = None
         self._loaded_state: Any = None
@@ -393,7 +392,7 @@ class Trainer(Layer):
         """The optimizer's state; None before the first step."""
         if self._runtime is None:
             return self._loaded_state
-        return self._runtime.store.optimizer_state
+        return self._runtime.optimizer_state
 
     def _resume(self, optimizer_state: Any) -> None:
         """Go on from this state of the optimizer."""

@@ -222,7 +222,10 @@ class Optimizer(Checked):
         self.build(variables)
         if self.state is None:
             self.state = self.init(params)
-        new, self.state = self.update(list(grads), self.refresh(self.state), params)
+        # in a compiled step the rate is part of the state, and not a constant
+        traced = self.state["step"].data is None
+        state = self.state if traced else self.refresh(self.state)
+        new, self.state = self.update(list(grads), state, params)
         for variable, value in zip(variables, new, strict=True):
             variable.assign(value)
 

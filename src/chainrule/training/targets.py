@@ -79,6 +79,12 @@ class Targets:
             found.update(output.weighted)
         return found
 
+    @property
+    def loss_names(self) -> list[str]:
+        """The names of the losses in the logs: that of all, then those of several."""
+        names = [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
+        return ["loss", *names] if self.several else ["loss"]
+
     def losses(
         self, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -107,11 +113,9 @@ class Targets:
     def init(self) -> dict[str, Any]:
         """The state of all measures before any batch."""
         zero = np.zeros((), np.float64)
-        names = ["loss"]
-        if self.several:
-            names += [f"{o.name}_loss" for o in self.outputs if o.loss is not None]
         state: dict[str, Any] = {
-            name: {"total": constant(zero), "count": constant(zero)} for name in names
+            name: {"total": constant(zero), "count": constant(zero)}
+            for name in self.loss_names
         }
         for name, metric in self.metrics.items():
             state[name] = metric.init()
@@ -144,6 +148,14 @@ class Targets:
             for name, metric in output.weighted.items():
                 new[name] = metric.update(state[name], *parts)
         return {name: new[name] for name in state}
+
+    def update_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Take a batch into account in the state that metrics keep themselves."""
+        for output, *parts in self._lined_up(y, y_pred, sample_weight):
+            for metric in output.metrics.values():
+                metric.update_state(*parts[:2])
+            for metric in output.weighted.values():
+                metric.update_state(*parts)
 
     def read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """What was measured: the mean loss over the samples, then the others."""
