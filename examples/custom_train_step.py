@@ -1,7 +1,7 @@
 """A training step of one's own: two predictions of the same input must agree.
 
-The step trains on labelled rows, and asks for equal outputs on two noisy copies of every
-row. It is traced once and compiled, as the built-in one is.
+The step trains on labelled rows, and asks for equal outputs on two noisy copies of
+every row. It is traced once and compiled, as the built-in one is.
 """
 
 import sys

@@ -39,7 +39,7 @@ class Steps(Layer):
     @property
     def metrics(self) -> list[Metric]:
         """The metrics: of the loss, those that `compile` was given, then its own."""
-        found = list(self._trackers().values())
+        found: list[Metric] = [*self._trackers().values()]
         if self._targets is not None:
             found += self._targets.metrics.values()
         found += [each for each in vars(self).values() if isinstance(each, Metric)]
