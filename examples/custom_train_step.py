@@ -22,9 +22,11 @@ class Consistent(cr.Model):
         self.disagreement = cr.metrics.Mean(name="disagreement")
 
     def call(self, inputs):
+        """The probabilities of the two classes."""
         return self.output_layer(self.hidden(inputs))
 
     def train_step(self, data):
+        """A step on two noisy copies of a batch."""
         x, y = data
         first, second = (
             x + self.noise * cr.random.normal(cr.random.next_key(), x.shape)

@@ -34,7 +34,6 @@ INCIDENTAL = frozenset(
         "_runtime",
         "_predictor",
         "_loaded_state",
-        "_batch_metrics",
         "_targets",
         "_last_losses",
         "_loss_trackers",

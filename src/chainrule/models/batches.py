@@ -12,8 +12,7 @@ from chainrule.models.fitting import joined, predict_runtime, read, train_runtim
 from chainrule.models.intake import Given
 from chainrule.models.prepare import Examples, Preparation
 from chainrule.models.runtime import Runtime
-from chainrule.training.step import State, initial_metrics, read_metrics
-from chainrule.training.store import Store
+from chainrule.training.step import read_metrics
 
 
 def train(model: Any, given: Given) -> dict[str, Any]:
@@ -21,7 +20,6 @@ def train(model: Any, given: Given) -> dict[str, Any]:
     runtime, examples = _prepare(model, given, "train_on_batch")
     store = runtime.store
     state = store.training(random.next_key(), constant(np.array(0, np.int64)))
-    state["metrics"] = _metrics(model, store)
     loop = runtime.train
     loop.begin(state, examples.tree)
     try:
@@ -30,22 +28,20 @@ def train(model: Any, given: Given) -> dict[str, Any]:
     finally:
         loop.begin((), ())
     store.keep(after)
-    return _logs(model, store, after["metrics"])
+    return read_metrics(store.parts, after["metrics"])
 
 
 def test(model: Any, given: Given) -> dict[str, Any]:
     """Measure a batch; see `Model.test_on_batch`."""
     runtime, examples = _prepare(model, given, "test_on_batch")
-    state = runtime.test_store.testing()
-    state["metrics"] = _metrics(model, runtime.test_store)
     loop = runtime.test
-    loop.begin(state, examples.tree)
+    loop.begin(runtime.test_store.testing(), examples.tree)
     try:
         loop.run(np.arange(examples.rows), examples.rows)
         metrics = loop.read("metrics")
     finally:
         loop.begin((), ())
-    return _logs(model, runtime.test_store, metrics)
+    return read_metrics(runtime.test_store.parts, metrics)
 
 
 def predict(model: Any, x: Any) -> Any:
@@ -65,17 +61,3 @@ def _prepare(model: Any, given: Given, task: str) -> tuple[Runtime, Examples]:
     objective = model._compiled(task)
     examples = read(Preparation(model._preparable(objective), task), given)
     return train_runtime(model, objective, examples), examples
-
-
-def _metrics(model: Any, store: Store) -> State:
-    """The metrics after the batches so far, where they are still the same ones."""
-    known = model._batch_metrics
-    if known is not None and known[0] is store.parts.targets:
-        state: State = known[1]
-        return state
-    return initial_metrics(store.parts)
-
-
-def _logs(model: Any, store: Store, metrics: State) -> dict[str, Any]:
-    model._batch_metrics = store.parts.targets, metrics
-    return read_metrics(store.parts, metrics)

@@ -142,7 +142,6 @@ def fit(
     check_batches(objective.optimizer, source.steps, plan)
     model.stop_training = False
     model.history = History()
-    model.reset_metrics()
     params = {"epochs": plan.epochs, "steps": source.steps, "verbose": plan.verbose}
     called.set_params(params)
     run = Fit(
@@ -336,7 +335,6 @@ def evaluate(
     source = selection.source(batch_size, steps)
     called = CallbackList(callbacks, model, {"verbose": verbose})
     progress = make_progress(verbose)
-    model.reset_metrics()
     progress.begin("evaluate", source.rows)
     try:
         logs = measure(

@@ -80,17 +80,18 @@ class Steps(Layer):
             >>> list(model.fit([[1.0]], [[2.0]], verbose=0).history)
             ['loss']
         """
+        assert self._objective is not None
+        optimizer = self._objective.optimizer
         x, y, sample_weight = unpack(data)
 
         def loss_of() -> Any:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
             self._last_losses["loss"] = loss
-            return loss, y_pred
+            return optimizer.scale_loss(loss), y_pred
 
         (_, y_pred), gradients = self.value_and_grad(loss_of, has_aux=True)
-        assert self._objective is not None
-        self._objective.optimizer.apply(gradients, self.trainable_variables)
+        optimizer.apply(gradients, self.trainable_variables)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:

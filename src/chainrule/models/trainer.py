@@ -38,7 +38,6 @@ class Trainer(Steps):
         self._runtime: Runtime | None = None
         self._predictor: Runtime | None = None
         self._loaded_state: Any = None
-        self._batch_metrics: Any = None
 
     def compile(
         self,
@@ -92,7 +91,6 @@ class Trainer(Steps):
         self._objective = Objective(
             optimizer, loss, metrics, loss_weights, weighted_metrics, settings
         )
-        self._batch_metrics = None
 
     @property
     def optimizer(self) -> Any:
@@ -316,8 +314,7 @@ class Trainer(Steps):
     ) -> Any:
         """Take one training step on one batch.
 
-        Loss and metrics are those of all batches since `reset_metrics`, `fit` or
-        `evaluate`, as in Keras.
+        Loss and metrics are those of this batch, measured before the step, as in Keras.
 
         Args:
             x: the inputs of the batch.
@@ -371,8 +368,12 @@ class Trainer(Steps):
         return batches.predict(self, x)
 
     def reset_metrics(self) -> None:
-        """Have `train_on_batch` and `test_on_batch` forget the batches so far."""
-        self._batch_metrics = None
+        """Have metrics that were updated by hand forget what they saw.
+
+        Every epoch, evaluation and single batch starts its metrics anew by itself.
+        """
+        for metric in self.metrics:
+            metric.reset_state()
 
     def _compiled(self, task: str) -> Objective:
         if self._objective is None:
