@@ -176,3 +176,33 @@ def test_many_fits_hold_no_memory():
     assert all(watch() is None for watch in watches)
     assert len(gc.get_objects()) <= objects + 100
     assert len(program._alive) <= programs
+
+
+def test_shapes_of_equal_layers_are_found_once(monkeypatch):
+    drawing = importlib.import_module("chainrule.layers.drawing")
+    seen = []
+    monkeypatch.setattr(drawing, "_outlines", {})
+    outline = drawing.outline
+
+    def count(*args):
+        seen.append(args)
+        return outline(*args)
+
+    monkeypatch.setattr(drawing, "outline", count)
+    shapes = [make().output_shape for _ in range(3)]
+    assert shapes == [(None, 1)] * 3
+    assert len(seen) == 3  # one for each layer
+    assert make(units=9).layers[0].output.shape == (None, 9)
+    assert len(seen) == 6
+
+
+def test_layers_inside_of_layers_have_their_weights_from_the_start(monkeypatch):
+    drawing = importlib.import_module("chainrule.layers.drawing")
+    monkeypatch.setattr(drawing, "_outlines", {})
+    counts = [
+        Sequential(
+            [layers.SpectralNormalization(Dense(3), input_shape=(5,))]
+        ).count_params()
+        for _ in range(2)
+    ]
+    assert counts[0] == counts[1] > 15

@@ -131,12 +131,17 @@ def has_symbol(arguments: Iterable[Any]) -> bool:
     return False
 
 
-def record(call: Call, function: Callable[..., Any]) -> Any:
+def record(
+    call: Call,
+    function: Callable[..., Any],
+    trace_outline: Callable[..., Any] | None = None,
+) -> Any:
     """Note a call down.
 
     Args:
         call: what is done.
         function: takes the arguments of the call; shapes and dtypes are found with it.
+        trace_outline: finds them in the place of `outline`.
 
     Returns:
         The symbols that the call gives.
@@ -152,7 +157,8 @@ def record(call: Call, function: Callable[..., Any]) -> Any:
                 got=leaf,
                 fix="make it in a layer: self.add_weight(...)",
             )
-    found, structure = outline(function, call.args, call.kwargs)
+    find = trace_outline or outline
+    found, structure = find(function, call.args, call.kwargs)
     made = [
         new_symbol(shape, dtype, call, position)
         for position, (shape, dtype) in enumerate(found)

@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule.errors import ArgumentError
-from chainrule.functional.recording import Call, new_symbol, outline, record, symbols_in
+from chainrule.functional.recording import (
+    Call,
+    Symbol,
+    new_symbol,
+    outline,
+    record,
+    symbols_in,
+)
 from chainrule.ir import tree
 from chainrule.layers.collected import collected_losses
+from chainrule.likeness import likeness
+
+KEPT_OUTLINES = 256
+_outlines: dict[Any, Any] = {}
 
 
 def draw(
@@ -31,9 +42,32 @@ def draw(
         with collected_losses():  # placeholders are no losses
             return layer(*values, **options)
 
-    made = record(call, shapes)
+    def find(function: Any, args: Any, kwargs: Any) -> Any:
+        return _outline(layer, function, args, kwargs)
+
+    made = record(call, shapes, find)
     layer._calls.append(call)
     return made
+
+
+def _outline(layer: Any, function: Any, args: Any, kwargs: Any) -> Any:
+    """What a layer gives, traced once for all layers that compute the same."""
+    if len(args) != 1 or kwargs or not isinstance(args[0], Symbol):
+        return outline(function, args, kwargs)
+    layer.build_for(args[0].shape)
+    # layers inside may make their weights when they are called, and not before
+    whole = all(inner.built for inner in layer._walk())
+    alike = likeness(layer) if whole else None
+    if alike is None:
+        return outline(function, args, kwargs)
+    key = alike, args[0].shape, args[0].dtype
+    found = _outlines.get(key)
+    if found is None:
+        found = outline(function, args, kwargs)
+        while len(_outlines) >= KEPT_OUTLINES:
+            _outlines.pop(next(iter(_outlines)), None)
+        _outlines[key] = found
+    return found
 
 
 def drawn(layer: Any, what: str) -> Any:
