@@ -165,6 +165,7 @@ def _not_negative(where: str, name: str, value: Any) -> Any:
     return value
 
 
+# Keras has the classes under these names as well: `constraints.max_norm(2.0)`.
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
 
 for _each in (MaxNorm, NonNeg, UnitNorm, MinMaxNorm):

@@ -412,6 +412,15 @@ class Orthogonal(RandomInitializer):
         return functional.asarray(values, dtype=dtype)
 
 
+# Keras has the classes under these names as well: `initializers.he_normal(seed=1)`.
+zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
+random_normal, random_uniform = RandomNormal, RandomUniform
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal = HeUniform, HeNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+orthogonal = Orthogonal
+
 REGISTRY.add(Zeros, "zero")
 REGISTRY.add(Ones, "one")
 REGISTRY.add(RandomNormal, "normal")

@@ -168,6 +168,7 @@ def _factor(name: str, value: Any) -> float:
     return float(value)
 
 
+# Keras has the classes under these names as well: `regularizers.l2(0.01)`.
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 for _each in (L1, L2, L1L2, OrthogonalRegularizer):

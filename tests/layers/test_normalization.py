@@ -46,6 +46,20 @@ def test_fit_moves_statistics_inside_the_step() -> None:
     assert_close(moving, 0.75 * X.mean(0))
 
 
+def test_freezing_a_normalization_without_weights_makes_another_step() -> None:
+    norm = layers.BatchNormalization(center=False, scale=False, input_shape=(5,))
+    model = chainrule.Sequential([norm, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], batch_size=16, verbose=0)
+    before = norm.moving_mean.numpy()
+    norm.trainable = False
+    model.fit(X, X[:, :1], batch_size=16, verbose=0)
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), before)
+    norm.trainable = True
+    model.fit(X, X[:, :1], batch_size=16, verbose=0)
+    assert np.any(norm.moving_mean.numpy() != before)
+
+
 def test_a_mask_leaves_samples_out() -> None:
     mask = np.arange(16) < 10
     layer = layers.BatchNormalization(momentum=0.0, epsilon=0.1)

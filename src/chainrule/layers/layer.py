@@ -280,7 +280,7 @@ class Layer(Configurable):
             >>> [round(loss.item(), 4) for loss in layer.losses]
             [0.02]
         """
-        added = [loss for layer in self._walk() for loss in layer._added_losses]
+        added = [loss for layer in self.walk() for loss in layer._added_losses]
         penalties = [
             variable.regularizer(variable.value)
             for variable in self.trainable_weights
@@ -401,10 +401,10 @@ class Layer(Configurable):
 
     def _forget_losses(self) -> None:
         """An outermost call begins: the losses of the last one are gone."""
-        for layer in self._walk():
+        for layer in self.walk():
             layer._added_losses.clear()
 
-    def _walk(self) -> Iterator[Layer]:
+    def walk(self) -> Iterator[Layer]:
         """This layer and those that it holds, each once."""
         yield from {id(layer): layer for layer in self._layers_within()}.values()
 

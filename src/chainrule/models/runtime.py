@@ -99,6 +99,7 @@ class Runtime:
             and _same(mine.frozen, parts.frozen)
             and mine.targets is parts.targets
             and mine.optimizer is parts.optimizer
+            and mine.modes == parts.modes
             and self._built_in == _built_in(parts)
         )
 
@@ -168,4 +169,5 @@ def make_parts(
 ) -> Parts:
     """The parts of a model; one that only predicts has no targets."""
     trainable, frozen = model.trainable_weights, model.non_trainable_weights
-    return Parts(call, trainable, frozen, targets, optimizer)
+    modes = tuple(layer.trainable for layer in model.walk())
+    return Parts(call, trainable, frozen, targets, optimizer, modes=modes)

@@ -38,6 +38,7 @@ class Parts:
         targets: the losses and metrics of the outputs; None for a network that only
             predicts. What layers and regularizers add to the loss is added by the step.
         optimizer: None for a network that does not train.
+        modes: which layers are trainable; some act otherwise where they are not.
     """
 
     call: Callable[..., Any]
@@ -45,6 +46,7 @@ class Parts:
     frozen: Sequence[Variable]
     targets: Targets | None = None
     optimizer: Any = None
+    modes: tuple[bool, ...] = ()
 
     @property
     def variables(self) -> list[Variable]:
