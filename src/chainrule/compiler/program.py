@@ -138,6 +138,7 @@ class Program:
     def _build_tables(self) -> None:
         words: list[int] = []
         self._slots: dict[int, list[int]] = {}
+        self._order: tuple[tuple[int, ...], Array, Array] | None = None
         records = []
         for step, code in zip(self.plan.steps, self._codes, strict=True):
             at = len(words) * 8
@@ -165,6 +166,18 @@ class Program:
         """The positions in the table that hold the address of `value`."""
         return self._slots.get(id(value), [])
 
+    def _slots_of_all(self, values: tuple[int, ...]) -> tuple[Array, Array]:
+        """The positions for values in this order, and which of them each is for."""
+        if self._order is None or self._order[0] != values:
+            pairs = [
+                (slot, place)
+                for place, value in enumerate(values)
+                for slot in self._slots.get(value, ())
+            ]
+            slots, owners = np.array(pairs, np.int64).reshape(-1, 2).T
+            self._order = values, slots, owners
+        return self._order[1:]
+
     # ---- running ---------------------------------------------------------------------
 
     def launch(
@@ -187,9 +200,8 @@ class Program:
         """
         with self._lock:
             table = self.table.copy()
-            for value, place in places:
-                for slot in self.slots_of(value):
-                    table[slot] = place
+            slots, owners = self._slots_of_all(tuple(id(value) for value, _ in places))
+            table[slots] = np.array([place for _, place in places], np.int64)[owners]
             patches = [
                 [8 * slot, by] for value, by in moving for slot in self.slots_of(value)
             ]
@@ -205,7 +217,8 @@ class Program:
         """Take steps on so many threads; the table of addresses after them."""
         entry, _ = runner()
         steps, threads, flush = manner
-        tables = np.tile(table, (threads, 1))
+        tables = np.empty((threads, len(table)), np.int64)
+        tables[:] = table
         patched = np.array(patches or [[0, 0]], np.int64)
         words = [steps, len(self.plan.steps), address_of(self.records)]
         words += [address_of(tables), 8 * len(table), address_of(patched)]

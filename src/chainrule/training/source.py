@@ -145,9 +145,9 @@ def epoch_orders(key: tuple[int, int] | None, epochs: range, rows: int) -> list[
     numbers = np.array(epochs, np.uint32)[:, None]
     pairs = threefry2x32(key, count, numbers)
     words = np.concatenate(pairs, axis=1)[:, :rows]
-    # sorted by their halves, the lower first: stable sorts of 16 bits count, and are
-    # faster than a sort of whole words; equal words keep the order of the rows
-    order = np.argsort(words.astype(np.uint16), axis=1, kind="stable")
-    upper = np.take_along_axis((words >> 16).astype(np.uint16), order, axis=1)
-    again = np.argsort(upper, axis=1, kind="stable")
-    return list(np.take_along_axis(order, again, axis=1))
+    # the row in the lower half: equal words keep the order of the rows, and numbers are
+    # sorted faster than positions
+    keys = words.astype(np.uint64) << np.uint64(32)
+    keys |= np.arange(rows, dtype=np.uint64)
+    keys.sort(axis=1)
+    return list((keys & np.uint64(0xFFFFFFFF)).astype(np.int64))
