@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import Model, Sequential, functional
+from chainrule import Input, Model, Sequential, functional
 from chainrule.errors import ArgumentError, DataError
-from chainrule.layers import Dense
+from chainrule.layers import Concatenate, Dense
 from chainrule.metrics import MeanAbsoluteError
 from chainrule.optimizers import SGD
 from tests.tolerances import assert_close
@@ -278,6 +278,33 @@ def test_targets_must_have_a_part_for_each_output(y, message):
 def test_what_compile_was_told_must_fit_the_outputs(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         two(**arguments).fit([A, B], [SUM, CLASSES], verbose=0)
+
+
+def drawn():
+    left, right = Input((3,), name="left"), Input((2,), name="right")
+    both = Concatenate()([left, right])
+    outputs = [Dense(1, name="amount")(both), Dense(3, "softmax", name="group")(both)]
+    model = Model([left, right], outputs)
+    model.compile("sgd", {"amount": "mse", "group": SPARSE}, metrics={"amount": "mae"})
+    return model
+
+
+def test_a_drawn_model_takes_inputs_and_targets_by_name():
+    first, second = drawn(), drawn()
+    second.set_weights(first.get_weights())
+    by_name = {"right": B, "left": A}, {"group": CLASSES, "amount": SUM}
+    a = first.fit(*by_name, epochs=2, verbose=0, seed=0).history
+    b = second.fit([A, B], [SUM, CLASSES], epochs=2, verbose=0, seed=0).history
+    assert a == b
+    assert bits(first) == bits(second)
+    assert list(a) == ["loss", "amount_loss", "group_loss", "amount_mae"]
+
+
+def test_one_array_for_several_inputs_is_refused():
+    with pytest.raises(DataError, match="the model takes several inputs"):
+        drawn().fit(A, [SUM, CLASSES], verbose=0)
+    with pytest.raises(DataError, match=r"y\['group'\] holds the labels"):
+        drawn().fit([A, B], [SUM, CLASSES + 5], verbose=0)
 
 
 @pytest.mark.parametrize("weights", [[1.0, 2.0], {0: -1.0}, {"a": 1.0}, "equal"])

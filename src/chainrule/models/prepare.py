@@ -133,6 +133,9 @@ class Preparation:
         x_name, y_name = f"x{suffix}", f"y{suffix}"
         raw = None if x is None else self.model.enter(x)
         inputs = self._arrays(raw, x_name, self.model.several)
+        if self.model.several and isinstance(inputs, np.ndarray):
+            self.mistakes.append(_one_for_several(inputs, x_name))
+            inputs = None
         built = inputs is None or self._build(inputs)
         outputs = self.model.outputs() if built else None
         labels = self._labels(y, y_name, outputs)
@@ -406,6 +409,16 @@ def _is_tree(data: Any, several: bool | None) -> bool:
         return False
     # rows are nested lists; arrays are inputs
     return bool(several) or all(np.ndim(p) > 0 and hasattr(p, "shape") for p in data)
+
+
+def _one_for_several(x: Array, name: str) -> Mistake:
+    return Mistake(
+        "the model takes several inputs, and this is a single array",
+        name,
+        got=f"shape {x.shape}",
+        expected="a list of arrays, or a dict by the names of the inputs",
+        fix=f"{name} = [first, second]",
+    )
 
 
 def _different_rows(x: Array, y: Array, x_name: str, y_name: str) -> Mistake:

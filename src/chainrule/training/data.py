@@ -19,7 +19,7 @@ def to_array(data: Any, name: str) -> tuple[Array | None, list[Mistake]]:
     """`data` as an array with rows in front, without a copy where it is one already.
 
     Takes NumPy arrays (memory-mapped ones too), tensors, lists and tuples, and what has
-    `__array__`, such as pandas tables.
+    `__array__`, such as tables of pandas and Arrow.
 
     Args:
         data: what the user gave.
@@ -39,7 +39,7 @@ def to_array(data: Any, name: str) -> tuple[Array | None, list[Mistake]]:
     if np.ma.is_masked(data):
         return None, [_masked(name)]
     try:
-        array = np.asarray(data)
+        array = _as_array(data)
     except (ValueError, TypeError) as error:
         return None, [_ragged(data, name, error)]
     if array.ndim == 0:
@@ -51,6 +51,17 @@ def to_array(data: Any, name: str) -> tuple[Array | None, list[Mistake]]:
     elif array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False), []
+
+
+def _as_array(data: Any) -> Array:
+    """An array of anything; numbers that pandas knows as missing become NaN."""
+    array = np.asarray(data)
+    if array.dtype.kind == "O" and hasattr(data, "dtypes"):
+        try:
+            return np.asarray(data.to_numpy(dtype="float64", na_value=np.nan))
+        except (TypeError, ValueError):
+            return array  # text, or objects
+    return array
 
 
 def _masked(name: str) -> Mistake:
