@@ -1,157 +1,18 @@
-"""Metrics: their values over batches, their configs, and what `accuracy` means."""
+"""Metrics: what names mean, what they refuse, and their edges."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics as scikit
 
 from chainrule import functional, metrics
-from chainrule.errors import ArgumentError, ShapeError
-from chainrule.ir import tree
-from chainrule.jit import jit
+from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.metrics import Metric
-from tests.tolerances import assert_close, assert_compiled
-
-Array = np.ndarray[Any, Any]
-ROWS, CLASSES = 50, 4
-GENERATOR = np.random.default_rng(3)
-SCORES = GENERATOR.normal(size=(ROWS, CLASSES)).astype("float32")
-SHARES = np.exp(SCORES) / np.exp(SCORES).sum(1, keepdims=True)
-CLASS = GENERATOR.integers(0, CLASSES, ROWS)
-ONE_HOT = np.eye(CLASSES, dtype="float32")[CLASS]
-WEIGHTS = GENERATOR.uniform(size=ROWS).astype("float32")
-SAID = SCORES.argmax(1)
-EVEN = (CLASS % 2 == 0).astype("float32")[:, None]
-YES = GENERATOR.uniform(size=(ROWS, 1)).astype("float32")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A metric, labels and predictions, and the value of each sample."""
-
-    make: Callable[..., Metric]
-    y_true: Array
-    y_pred: Array
-    expected: Array
-    arguments: dict[str, Any] = field(default_factory=dict)
-    finish: Callable[[float], float] = float
-
-    def metric(self, **options: Any) -> Metric:
-        return self.make(**self.arguments, **options)
-
-    def __str__(self) -> str:
-        return f"{getattr(self.make, '__name__', '')}({self.arguments})"
-
-
-ERROR = ONE_HOT - SCORES
-ENTROPY = -np.log(SHARES)[np.arange(ROWS), CLASS]
-BINARY = -np.log(np.where(EVEN == 1, YES, 1 - YES))[:, 0]
-CASES = [
-    Case(metrics.Accuracy, CLASS, SAID, CLASS == SAID),
-    Case(metrics.BinaryAccuracy, EVEN, YES, ((YES > 0.5) == EVEN)[:, 0]),
-    Case(
-        metrics.BinaryAccuracy,
-        EVEN[:, 0],
-        YES,
-        ((YES > 0.3) == EVEN)[:, 0],
-        {"threshold": 0.3},
-    ),
-    Case(metrics.CategoricalAccuracy, ONE_HOT, SCORES, CLASS == SAID),
-    Case(metrics.SparseCategoricalAccuracy, CLASS, SCORES, CLASS == SAID),
-    Case(metrics.SparseCategoricalAccuracy, CLASS[:, None], SCORES, CLASS == SAID),
-    Case(metrics.MeanSquaredError, ONE_HOT, SCORES, (ERROR**2).mean(1)),
-    Case(
-        metrics.RootMeanSquaredError,
-        ONE_HOT,
-        SCORES,
-        (ERROR**2).mean(1),
-        finish=math.sqrt,
-    ),
-    Case(metrics.MeanAbsoluteError, ONE_HOT, SCORES, np.abs(ERROR).mean(1)),
-    Case(metrics.BinaryCrossentropy, EVEN, YES, BINARY),
-    Case(metrics.CategoricalCrossentropy, ONE_HOT, SHARES, ENTROPY),
-    Case(
-        metrics.SparseCategoricalCrossentropy,
-        CLASS,
-        SCORES,
-        ENTROPY,
-        {"from_logits": True},
-    ),
-]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-def test_every_metric_has_a_case() -> None:
-    classes = {
-        entry
-        for entry in vars(metrics).values()
-        if isinstance(entry, type) and issubclass(entry, Metric)
-    }
-    bases = {Metric, metrics.MeanOfSamples}
-    others = {metrics.Mean, metrics.MeanMetricWrapper}
-    assert {type(case.metric()) for case in CASES} == classes - bases - others
-
-
-@every_case
-@pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_batches_of_any_size_give_the_value_of_the_whole(
-    case: Case, weights: Array | None
-) -> None:
-    metric = case.metric()
-    for start, stop in [(0, 7), (7, 30), (30, 30), (30, ROWS)]:
-        rows = slice(start, stop)
-        share = None if weights is None else weights[rows]
-        metric.update_state(case.y_true[rows], case.y_pred[rows], share)
-    mean = np.average(case.expected.astype("float64"), weights=weights)
-    expected = np.asarray(case.finish(float(mean)), "float32")
-    assert_close(metric.result().numpy(), expected)
-
-
-@every_case
-def test_pure_functions_and_the_face_of_keras_agree(case: Case) -> None:
-    metric = case.metric()
-    update = jit(lambda s, t, p, w: metric.update(s, t, p, w))
-    state = update(metric.init(), case.y_true, case.y_pred, WEIGHTS)
-    specs = [leaf.spec for leaf in tree.flatten(state)[0]]
-    assert specs == [leaf.spec for leaf in tree.flatten(metric.init())[0]]
-    called = metric(case.y_true, case.y_pred, WEIGHTS)
-    assert_compiled(metric.compute(state).numpy(), called.numpy())
-
-
-@every_case
-def test_reset_forgets(case: Case) -> None:
-    metric = case.metric()
-    assert metric.result().item() == 0.0
-    metric.update_state(case.y_true, case.y_pred)
-    assert metric.result().item() != 0.0
-    metric.reset_state()
-    assert metric.result().item() == 0.0
-
-
-@every_case
-def test_config_makes_an_equal_metric(case: Case) -> None:
-    metric = case.metric(name="here")
-    config = json.loads(json.dumps(metric.get_config()))
-    again = metrics.get({"class_name": type(metric).__name__, "config": config})
-    assert again.get_config() == metric.get_config()
-    assert eval(repr(metric), vars(metrics)).get_config() == metric.get_config()
-
-
-def test_the_count_goes_beyond_float32() -> None:
-    metric = metrics.Mean()
-    state = {
-        "total": functional.asarray(0.0, dtype="float64"),
-        "count": functional.asarray(2.0**24, dtype="float64"),
-    }
-    for _ in range(2):
-        state = metric.update(state, [2.0**24])
-    assert state["count"].item() == 2**24 + 2
+from tests.metrics.cases import CLASS, EVEN, MANY, ONE_HOT, SCORES, SHARES, YES
 
 
 def test_a_mean_weighs_its_values() -> None:
@@ -198,6 +59,273 @@ def test_a_logit_above_zero_is_a_yes() -> None:
 def test_a_metric_is_reported_under_the_name_it_was_given() -> None:
     assert metrics.resolve("mse", (None, 2), (None, 2)).name == "mse"
     assert metrics.get("mse").name == "mean_squared_error"
+
+
+NAMES = {
+    "auc": metrics.AUC,
+    "AUC": metrics.AUC,
+    "f1_score": metrics.F1Score,
+    "fbeta_score": metrics.FBetaScore,
+    "r2_score": metrics.R2Score,
+    "mape": metrics.MeanAbsolutePercentageError,
+    "MSLE": metrics.MeanSquaredLogarithmicError,
+    "kl_divergence": metrics.KLDivergence,
+    "top_k_categorical_accuracy": metrics.TopKCategoricalAccuracy,
+    "binary_io_u": metrics.BinaryIoU,
+    "cosine_similarity": metrics.CosineSimilarity,
+    "precision": metrics.Precision,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_those_of_keras(name: str) -> None:
+    assert type(metrics.get(name)) is NAMES[name]
+    assert metrics.resolve(name, (None, 4), (None, 4)).name == name
+
+
+ENTROPIES = [
+    ((None, 1), (None, 1), metrics.BinaryCrossentropy),
+    ((None,), (None, 10), metrics.SparseCategoricalCrossentropy),
+    ((None, 10), (None, 10), metrics.CategoricalCrossentropy),
+]
+
+
+@pytest.mark.parametrize(("true", "predicted", "kind"), ENTROPIES)
+def test_crossentropy_means_what_the_shapes_say(
+    true: Any, predicted: Any, kind: type[Metric]
+) -> None:
+    metric = metrics.resolve("crossentropy", true, predicted, from_logits=True)
+    assert type(metric) is kind
+    assert metric.get_config()["from_logits"]
+
+
+def test_names_are_fit_for_logits_and_for_one_output() -> None:
+    one, many = (None, 1), (None, 3)
+    logits = {"from_logits": True}
+    assert metrics.resolve("auc", one, one, **logits).get_config()["from_logits"]
+    for name in ("precision", "true_positives"):
+        found = metrics.resolve(name, one, one, **logits).get_config()
+        assert found["thresholds"] == 0.0
+        assert metrics.resolve(name, one, one).get_config()["thresholds"] is None
+    threshold = {
+        (shape, from_logits): metrics.resolve(
+            "f1_score", shape, shape, from_logits
+        ).get_config()["threshold"]
+        for shape in (one, many)
+        for from_logits in (False, True)
+    }
+    assert threshold == {
+        (one, False): 0.5,
+        (one, True): 0.0,
+        (many, False): None,
+        (many, True): None,
+    }
+
+
+# ---- edges ---------------------------------------------------------------------------
+
+
+def test_a_metric_made_by_hand_is_left_as_it_is() -> None:
+    given = metrics.Precision(thresholds=0.7)
+    assert metrics.resolve(given, (None, 1), (None, 1), from_logits=True) is given
+
+
+@pytest.mark.parametrize("summation", ["interpolation", "minoring", "majoring"])
+@pytest.mark.parametrize("curve", ["ROC", "PR"])
+def test_many_labels_have_the_mean_of_their_areas(curve: str, summation: str) -> None:
+    options: Any = {"curve": curve, "summation_method": summation}
+    weights = [1.0, 2.0, 0.0, 1.0]
+    together = metrics.AUC(multi_label=True, label_weights=weights, **options)
+    areas = [metrics.AUC(**options)(MANY[:, i], SHARES[:, i]).item() for i in range(4)]
+    found = together(MANY, SHARES).item()
+    np.testing.assert_allclose(found, np.average(areas, weights=weights), rtol=1e-12)
+
+
+def test_label_weights_weigh_columns_that_are_counted_together() -> None:
+    plain, weighted = metrics.AUC(), metrics.AUC(label_weights=[1.0, 0.0, 0.0, 0.0])
+    expected = plain(MANY[:, 0], SHARES[:, 0]).item()
+    assert weighted(MANY, SHARES).item() == expected
+
+
+@pytest.mark.parametrize("thresholds", [50, 200, 1000])
+def test_the_error_of_an_area_is_within_its_bound(thresholds: int) -> None:
+    random = np.random.default_rng(thresholds)
+    labels = random.integers(0, 2, 3000)
+    scores = np.clip(random.normal(0.4 + 0.2 * labels, 0.1), 0, 1).astype("float32")
+    metric = metrics.AUC(num_thresholds=thresholds)
+    state = metric.update(metric.init(), labels, scores)
+    sides = state["counts"].numpy().reshape(2, -1)
+    bound = (sides[0] * sides[1]).sum() / 2 / sides[0].sum() / sides[1].sum()
+    exact = scikit.roc_auc_score(labels, scores)
+    assert abs(metric.compute(state).item() - exact) <= bound
+    kept = metrics.ExactAUC()(labels, scores).item()
+    np.testing.assert_allclose(kept, exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "metric", [metrics.AUC(), metrics.RecallAtPrecision(0.5)], ids=str
+)
+@pytest.mark.parametrize("wrong", [1.5, -0.1, math.nan])
+def test_what_is_no_probability_is_refused(metric: Metric, wrong: float) -> None:
+    metric.reset_state()
+    metric.update_state([1.0, 0.0], [0.9, 0.1])
+    metric.result()
+    metric.update_state([1.0, 0.0], [wrong, 0.1])
+    with pytest.raises(DataError, match="must be probabilities"):
+        metric.result()
+
+
+def test_more_predictions_than_are_kept_are_refused() -> None:
+    metric = metrics.ExactAUC(capacity=4)
+    metric.update_state([1.0, 0.0, 1.0], [0.9, 0.1, 0.5])
+    assert metric.result().item() == 1.0
+    metric.update_state([1.0, 0.0], [0.2, 0.3])
+    with pytest.raises(DataError, match=r"ExactAUC\(capacity=5\)"):
+        metric.result()
+
+
+def test_the_exact_area_of_what_is_no_number_is_none() -> None:
+    metric = metrics.ExactAUC()
+    assert math.isnan(metric([1.0, 0.0, 1.0], [0.9, math.nan, 0.5]).item())
+    metric.reset_state()
+    assert math.isnan(metric([1.0, 1.0], [0.9, 0.5]).item())
+
+
+def test_labels_of_minus_one_are_a_no() -> None:
+    sides = 2 * EVEN - 1
+    for metric in (metrics.AUC(), metrics.Precision(), metrics.ExactAUC()):
+        found = metric(sides, YES).item()
+        metric.reset_state()
+        assert found == metric(EVEN, YES).item()
+
+
+def test_a_score_that_is_no_number_is_not_among_the_first() -> None:
+    metric = metrics.SparseTopKCategoricalAccuracy(k=2)
+    assert metric([0, 1], [[math.nan, 0.1, 0.2], [0.0, 0.3, 0.2]]).item() == 0.5
+
+
+def test_large_whole_numbers_are_told_apart() -> None:
+    assert metrics.Accuracy()([2**24 + 1], [2**24]).item() == 0.0
+
+
+def test_r2_of_labels_far_from_zero_keeps_its_digits() -> None:
+    random = np.random.default_rng(0)
+    labels = 1e6 + random.normal(size=(300, 1))
+    guesses = labels + random.normal(0, 0.5, size=(300, 1))
+    metric = metrics.R2Score()
+    for rows in np.split(np.arange(300), [11, 130]):
+        metric.update_state(labels[rows], guesses[rows])
+    expected = scikit.r2_score(labels, guesses)
+    np.testing.assert_allclose(metric.result().item(), expected, rtol=1e-9)
+
+
+def test_r2_of_equal_labels_is_that_of_scikit() -> None:
+    for guesses in ([2.0, 2.0], [1.0, 2.0]):
+        expected = scikit.r2_score([2.0, 2.0], guesses)
+        assert metrics.R2Score()([2.0, 2.0], guesses).item() == expected
+
+
+def test_too_few_rows_are_not_adjusted_for() -> None:
+    plain, adjusted = metrics.R2Score(), metrics.R2Score(num_regressors=2)
+    labels, guesses = [1.0, 2.0, 4.0], [1.5, 2.0, 3.0]
+    assert adjusted(labels, guesses).item() == plain(labels, guesses).item()
+
+
+def test_absent_classes_are_left_out() -> None:
+    labels, said = np.array([0, 0, 2]), np.array([0, 2, 2])
+    balanced = metrics.BalancedAccuracy(num_classes=4)(labels, said).item()
+    expected = scikit.balanced_accuracy_score(labels, [0, 2, 2])
+    np.testing.assert_allclose(balanced, expected, rtol=1e-14)
+    over = metrics.MeanIoU(num_classes=4)(labels, said).item()
+    np.testing.assert_allclose(over, 0.5, rtol=1e-14)
+    guess = metrics.MatthewsCorrelation(num_classes=4)(labels, [0, 0, 0]).item()
+    assert guess == 0.0
+
+
+def test_a_sum_adds_what_it_is_given() -> None:
+    metric = metrics.Sum()
+    metric.update_state([[1.0, 2.0], [3.0, 4.0]], [1.0, 0.5])
+    metric.update_state(2.0)
+    assert metric.result().item() == 8.5
+    metric.reset_state()
+    assert metric.result().item() == 0.0
+
+
+UNKNOWN_SIZES = [
+    metrics.R2Score(),
+    metrics.F1Score(),
+    metrics.AUC(multi_label=True),
+    metrics.ConfusionMatrix(),
+    metrics.PearsonCorrelation(axis=0),
+]
+
+
+@pytest.mark.parametrize("metric", UNKNOWN_SIZES, ids=str)
+def test_a_size_that_is_not_known_is_asked_for(metric: Metric) -> None:
+    with pytest.raises(ArgumentError, match=r"metric\.build"):
+        metric.init()
+
+
+LESSONS: dict[str, tuple[Any, str]] = {
+    "one output": (
+        lambda: metrics.F1Score().build((None, 1), (None, 1)),
+        r"F1Score\(threshold=0\.5\)",
+    ),
+    "one number": (
+        lambda: metrics.PearsonCorrelation().build((None, 1), (None, 1)),
+        r"PearsonCorrelation\(axis=0\)",
+    ),
+    "threshold": (lambda: metrics.Precision(thresholds=1.5), "0 to 1"),
+    "thresholds": (lambda: metrics.AUC(thresholds=[0.5, -1.0]), "0 to 1"),
+    "few": (lambda: metrics.AUC(num_thresholds=1), "num_thresholds >= 2"),
+    "curve": (lambda: metrics.AUC(curve="roc curve"), "'PR'"),
+    "summation": (lambda: metrics.AUC(summation_method="mean"), "'minoring'"),
+    "labels": (lambda: metrics.AUC(num_labels=3), "multi_label=True"),
+    "kept": (lambda: metrics.ExactAUC(capacity=0), "capacity >= 1"),
+    "rate": (lambda: metrics.PrecisionAtRecall(1.5), "recall=1.5"),
+    "average": (lambda: metrics.F1Score(average="mean"), "'macro'"),
+    "beta": (lambda: metrics.FBetaScore(beta=0.0), "beta > 0"),
+    "aggregation": (lambda: metrics.R2Score("mean"), "'uniform_average'"),
+    "regressors": (lambda: metrics.R2Score(num_regressors=-1), ">= 0"),
+    "class": (lambda: metrics.IoU(3, [3]), "0 to 2"),
+    "normalize": (lambda: metrics.ConfusionMatrix("rows"), "'true'"),
+    "k": (lambda: metrics.TopKCategoricalAccuracy(k=0), "k >= 1"),
+    "columns": (lambda: metrics.Precision(top_k=9)(ONE_HOT, SCORES), "top_k=9"),
+}
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_wrong_arguments_are_refused(lesson: str) -> None:
+    make, text = LESSONS[lesson]
+    with pytest.raises((ArgumentError, ShapeError), match=text):
+        make()
+
+
+SHAPES: dict[str, Any] = {
+    "class numbers": lambda: metrics.CategoricalAccuracy()(CLASS, SCORES),
+    "one-hot": lambda: metrics.SparseCategoricalAccuracy()(ONE_HOT, SCORES),
+    "rows": lambda: metrics.AUC()(EVEN[:5], YES),
+    "weights": lambda: metrics.Recall()(EVEN, YES, np.ones(3)),
+    "column": lambda: metrics.Recall(class_id=1)(EVEN, YES),
+    "matrix": lambda: metrics.ConfusionMatrix()(CLASS[:5], SCORES),
+    "matrix weights": lambda: metrics.ConfusionMatrix()(CLASS, SCORES, [1.0, 2.0]),
+    "over": lambda: metrics.MeanIoU(4)(CLASS[:5], CLASS),
+    "f": lambda: metrics.F1Score()(MANY[:, :2], SCORES),
+    "rank": lambda: metrics.R2Score()(np.ones((2, 3, 4)), np.ones((2, 3, 4))),
+}
+
+
+@pytest.mark.parametrize("lesson", SHAPES)
+def test_shapes_that_do_not_fit_are_refused(lesson: str) -> None:
+    with pytest.raises(ShapeError):
+        SHAPES[lesson]()
+
+
+def test_labels_that_are_no_classes_are_refused() -> None:
+    metric = metrics.ConfusionMatrix(num_classes=3)
+    metric.update_state(CLASS, np.zeros_like(CLASS))
+    with pytest.raises(DataError, match="0 to 2"):
+        metric.result()
 
 
 def test_wrong_use_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Losses and metrics against Keras: every reduction, with weights and without."""
+"""Losses against Keras: every reduction, with weights and without."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import losses, metrics
+from chainrule import losses
 from tests.tolerances import PARITY, assert_close
 
 with warnings.catch_warnings():
@@ -72,18 +72,6 @@ LOSSES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("Circle", {"gamma": 2.0}, PAIRS, UNITS),
     ("Circle", {"remove_diagonal": False}, PAIRS, UNITS),
 ]
-METRICS: list[tuple[str, dict[str, Any], Any]] = [
-    ("Accuracy", {}, ONE_HOT),
-    ("BinaryAccuracy", {"threshold": 0.2}, ONE_HOT),
-    ("CategoricalAccuracy", {}, ONE_HOT),
-    ("SparseCategoricalAccuracy", {}, CLASS),
-    ("MeanSquaredError", {}, ONE_HOT),
-    ("RootMeanSquaredError", {}, ONE_HOT),
-    ("MeanAbsoluteError", {}, ONE_HOT),
-    ("BinaryCrossentropy", {}, ONE_HOT),
-    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, ONE_HOT),
-    ("SparseCategoricalCrossentropy", {}, CLASS),
-]
 weighted = pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 
 
@@ -119,15 +107,3 @@ def test_every_loss_of_keras_is_here() -> None:
     known = set(dir(losses)) | {"CTC", "ctc", "Reduction", "deserialize", "serialize"}
     names = {name for name in dir(keras.losses) if not name.startswith("_")}
     assert names <= known
-
-
-@pytest.mark.parametrize(("name", "arguments", "y_true"), METRICS)
-@weighted
-def test_metrics(name: str, arguments: Any, y_true: Any, weights: Any) -> None:
-    ours = getattr(metrics, name)(**arguments)
-    theirs = getattr(keras.metrics, name)(**arguments)
-    for rows in (slice(0, 3), slice(3, ROWS)):
-        share = None if weights is None else weights[rows]
-        ours.update_state(y_true[rows], SHARES[rows], share)
-        theirs.update_state(y_true[rows], SHARES[rows], share)
-    assert_close(ours.result().numpy(), array(theirs.result()), PARITY)
