@@ -16,9 +16,19 @@ from chainrule.compiler.kernel import ContractKernel, Kernel
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.program import Program
 from chainrule.ir import Spec, trace
-from chainrule.ir.dtype import float32, int64
+from chainrule.ir.dtype import float32, float64, int64
 from chainrule.ir.graph import Graph, evaluate
-from chainrule.ops import add, contract, divide, multiply, reduce_sum, sqrt, take
+from chainrule.ops import (
+    add,
+    contract,
+    divide,
+    multiply,
+    reduce_sum,
+    reshape,
+    scatter_add,
+    sqrt,
+    take,
+)
 
 TINY = np.float32(np.finfo(np.float32).smallest_normal)
 flushing = pytest.mark.skipif(
@@ -134,3 +144,59 @@ def test_updates_are_the_same_for_any_tiles_and_threads(
         for mine, first, wanted in zip(result, results[0], right, strict=True):
             np.testing.assert_array_equal(mine, first)
             np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-4)
+
+
+# ---- counts --------------------------------------------------------------------------
+
+PLACES = np.array([3, 5, 3, 3, 39, 0, 5, 5, 3])
+
+
+def counting(reads: str) -> Graph:
+    """Counts to which each batch adds, and a sum of them before or after."""
+
+    def step(state, places, more, rows):
+        batch = take(places, rows, axis=0)
+        found = take(state if reads == "counts" else more, batch, axis=0)
+        new = scatter_add(state, batch, found, axis=0)
+        shown = state if reads == "before" else new
+        return [new, reshape(reduce_sum(shown, axes=(0,)), shape=(1,))]
+
+    specs = [Spec((40,), float64), Spec((9,), int64), Spec((40,), float64)]
+    return trace(step, [*specs, Spec((3,), int64)])[0]
+
+
+@pytest.mark.parametrize("reads", ["before", "after", "counts"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_counts_are_added_to_where_they_lie(
+    reads: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large state of few additions is not copied, whoever else reads it."""
+    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+    graph, more = counting(reads), np.linspace(1, 2, 40)
+    loop = NativeLoop()
+    loop.begin([np.ones(40)], [PLACES, more])
+    loop._programs[graph] = made = Program(graph, [(0, 0)], threads=threads)
+    output = made.plan.graph.outputs[0]
+    assert made.plan.over[id(output)] is made.plan.graph.inputs[0]
+    (sums,) = loop.run(graph, np.arange(9), 3, [])
+    state, expected = np.ones(40), []
+    for batch in PLACES.reshape(3, 3):
+        old = state.copy()
+        np.add.at(state, batch, (old if reads == "counts" else more)[batch])
+        expected.append((old if reads == "before" else state).sum())
+    np.testing.assert_allclose(loop.state()[0], state, rtol=1e-14)
+    np.testing.assert_allclose(sums, expected, rtol=1e-14)
+
+
+def test_counts_that_are_added_to_themselves_are_copied_first() -> None:
+    def step(state, places, rows):
+        return [scatter_add(state, take(places, rows, axis=0), state, axis=0)]
+
+    specs = [Spec((3,), float64), Spec((6,), int64), Spec((3,), int64)]
+    graph = trace(step, specs)[0]
+    loop = NativeLoop()
+    loop.begin([np.array([1.0, 10.0, 100.0])], [np.array([1, 2, 0, 0, 0, 1])])
+    loop.run(graph, np.arange(3), 3, [])
+    np.testing.assert_array_equal(loop.state()[0], [101.0, 11.0, 110.0])
+    loop.run(graph, np.arange(3, 6), 3, [])
+    np.testing.assert_array_equal(loop.state()[0], [213.0, 121.0, 110.0])

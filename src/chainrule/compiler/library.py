@@ -109,12 +109,18 @@ def _scatter_add(lines: Lines) -> None:
     positions = kernel.shapes[1]
     first, last = lines.share(math.prod(lead) * math.prod(rest))
     pieces = (*lead, *rest)
+    before, after = (emitter.address(buffer, integer(0)) for buffer in (0, 3))
+    elsewhere = builder.icmp_unsigned("!=", before, after)
     with emitter.loop(first, last) as piece:
         source, target = (
             lines.place(piece, pieces, _without(kernel.strides[i], axis))
             for i in (0, 3)
         )
-        with emitter.loop(integer(0), integer(shape[axis])) as step:
+        # a sum that takes the place of its input in memory is there already
+        with (
+            emitter.only_if(elsewhere),
+            emitter.loop(integer(0), integer(shape[axis])) as step,
+        ):
             read = builder.add(
                 source, builder.mul(step, integer(kernel.strides[0][axis]))
             )

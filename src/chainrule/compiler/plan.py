@@ -158,7 +158,9 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     """Whether `group` reads `value` only at the element that it is about to write."""
     if id(value) not in group.reads:
         return True
-    if group.kind == "library" or value.spec.shape != group.domain:
+    if group.kind == "library":
+        return _is_added_to(group, value, grouping.stores)
+    if value.spec.shape != group.domain:
         return False
     roots = group.roots
     if group.kind == "contract":
@@ -170,6 +172,18 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     point = {tuple(map(of, group.rows))}
     return all(
         grouping.reads(group, root).get(id(value), point) <= point for root in roots
+    )
+
+
+def _is_added_to(group: Group, value: Value, stores: dict[int, Store]) -> bool:
+    """Whether `group` scatters into `value`, and reads it for nothing else."""
+    node = group.roots[0].node
+    assert node is not None
+    first, *others = node.inputs
+    return (
+        node.primitive.name == "scatter_add"
+        and first is value
+        and all(view_base(other, stores) is not value for other in others)
     )
 
 

@@ -85,14 +85,14 @@ class Metric(Configurable):
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Take a batch into account: `update_state(y_true, y_pred, sample_weight)`."""
         if self._state is None:
-            given = dict(zip(("y_true", "y_pred"), args, strict=False)) | kwargs
-            if "y_true" in given and "y_pred" in given:
-                true, predicted = map(
-                    functional.asarray, (given["y_true"], given["y_pred"])
-                )
-                self.build(true.shape, predicted.shape)
+            if type(self).build is not Metric.build:
+                self._build_for(*args, **kwargs)
             self._state = self.init()
         self._state = self.update(self._state, *args, **kwargs)
+
+    def _build_for(self, y_true: Any, y_pred: Any, *rest: Any, **others: Any) -> None:
+        true, predicted = functional.asarray(y_true), functional.asarray(y_pred)
+        self.build(true.shape, predicted.shape)
 
     def result(self) -> Tensor:
         """The value over all batches since the last reset."""

@@ -102,28 +102,31 @@ class ExactAUC(Metric):
                     expected=f"at most {self.capacity}",
                     fix=f"ExactAUC(capacity={rows})",
                 )
-        scores, weights = state["scores"][:rows], state["weights"][:rows]
-        order = functional.argsort(scores)
-        scores, weights = (functional.take(x, order) for x in (scores, weights))
-        positive = functional.maximum(weights, 0.0)
-        negative = functional.maximum(-weights, 0.0)
-        broken = functional.sum(weights) * 0.0  # not-a-number where one is
+        weights = state["weights"][:rows]
+        positive, negative = _by_score(state["scores"][:rows], weights)
         yes, no = functional.sum(positive), functional.sum(negative)
-        below = functional.searchsorted(scores, scores)
+        found = yes - functional.cumulative_sum(positive)  # of higher scores
         if self.curve == "PR":
-            found = yes - _at(positive, below)
-            false = no - _at(negative, below)
-            precisions = divide(found, found + false)
-            return functional.sum(positive * precisions) / yes + broken
-        upto = functional.searchsorted(scores, scores, side="right")
-        equal, above = (
-            _at(positive, upto) - _at(positive, below),
-            yes - _at(positive, upto),
+            hits = found + positive
+            said = hits + no - functional.cumulative_sum(negative) + negative
+            value = functional.sum(positive * divide(hits, said)) / yes
+        else:
+            ordered = functional.sum(negative * (found + 0.5 * positive))
+            value = ordered / (yes * no)
+        # not-a-number where a weight is
+        return value + functional.sum(weights) * 0.0
+
+
+def _by_score(scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The positive and negative weights of equal scores, in the order of the scores."""
+    order = functional.argsort(scores)
+    scores, weights = (functional.take(x, order) for x in (scores, weights))
+    new = functional.astype(scores[1:] != scores[:-1], "int64")
+    group = functional.cumulative_sum(new, include_initial=True)[: scores.size]
+    positive, negative = (
+        ops.scatter_add(
+            zeros(scores.size), group, functional.maximum(side, 0.0), axis=0
         )
-        return functional.sum(negative * (above + 0.5 * equal)) / (yes * no) + broken
-
-
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    """The sum of the first values, as many as `places` says."""
-    sums = functional.cumulative_sum(values, include_initial=True)
-    return functional.take(sums, places)
+        for side in (weights, -weights)
+    )
+    return positive, negative

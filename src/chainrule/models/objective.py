@@ -190,11 +190,9 @@ class View:
 
     def loss_for(self, y: SampleShape | None, predicted: SampleShape) -> Any:
         """The loss; `crossentropy` means one of three, by the shapes."""
-        if self.loss not in CROSSENTROPY:
+        if not isinstance(self.loss, str):
             return self.loss
-        kind = metrics.resolve("accuracy", (None, *(y or ())), (None, *predicted))
-        name = type(kind).__name__.replace("Accuracy", "Crossentropy")
-        return losses.get(name)
+        return losses.resolve(self.loss, (None, *(y or ())), (None, *predicted))
 
     def resolve(
         self,
@@ -275,7 +273,8 @@ def _check_weight(given: Any) -> Any:
 
 
 def _check_metric(given: Any) -> None:
-    if not _is_accuracy(given):
+    by_shape = isinstance(given, str) and given.lower() in CROSSENTROPY
+    if not by_shape and not _is_accuracy(given):
         metrics.get(given)
 
 

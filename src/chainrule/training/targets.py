@@ -183,7 +183,7 @@ def default_names(outputs: Sequence[Output]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """A measured value as a Python number, or lists of them.
+    """A measured value as a Python number, or lists of several.
 
     Example:
         >>> from chainrule.functional import asarray
@@ -191,7 +191,7 @@ def plain(value: Any) -> Any:
         (0.5, [1.0, 2.0])
     """
     array = value.numpy()
-    return float(array) if array.ndim == 0 else array.tolist()
+    return float(array.reshape(())) if array.size == 1 else array.tolist()
 
 
 def _scalar(value: Any, output: Output) -> Any:
