@@ -335,3 +335,9 @@ def test_wrong_use_is_refused() -> None:
         metrics.Mean()([1.0, 2.0], sample_weight=[1.0, 2.0, 3.0])
     with pytest.raises(ShapeError, match="shape"):
         metrics.MeanSquaredError()(np.ones((4, 2)), np.ones((4, 3)))
+
+
+@pytest.mark.parametrize("sides", [EVEN, 2 * EVEN - 1])
+def test_accuracy_of_a_margin_is_on_either_side_of_zero(sides: Any) -> None:
+    found = metrics.BinaryAccuracy(threshold=0.0)(sides, YES - 0.5).item()
+    assert found == np.mean((YES > 0.5) == (EVEN == 1))

@@ -346,7 +346,8 @@ def _named(name: str, kind: str, from_logits: bool) -> Metric:
     """The metric of this name for one output, class numbers or one-hot labels."""
     by_shape = _BY_SHAPE.get(name.lower())
     made = get(name) if by_shape is None else by_shape[kind]()
-    takes, changed = parameters(type(made)), {}
+    takes = parameters(type(made))
+    changed: dict[str, Any] = {}
     if from_logits and "from_logits" in takes:
         changed["from_logits"] = True
     elif from_logits:

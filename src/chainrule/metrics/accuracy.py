@@ -33,13 +33,15 @@ def binary_accuracy(
 ) -> Tensor:
     """1 where a prediction falls on its label's side of the threshold.
 
+    A label of -1, as of hinge losses, is a no as 0 is.
+
     Example:
         >>> binary_accuracy([1.0, 0.0, 1.0], [0.9, 0.2, 0.4]).tolist()
         [1.0, 1.0, 0.0]
     """
     true, predicted = align(y_true, y_pred)
     said = functional.astype(predicted > threshold, predicted.dtype)
-    return as_float(true == said)
+    return as_float(functional.where(true == -1, 0.0, true) == said)
 
 
 def categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:

@@ -35,7 +35,7 @@ class OfConfusion(Metric):
         **options: see `MetricOptions`.
     """
 
-    direction = "up"
+    direction: str | None = "up"
 
     def __init__(
         self,

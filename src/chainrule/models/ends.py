@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.configurable import snake_case
-from chainrule.training.checks import SampleShape
+from chainrule.training.case import SampleShape
 
 # Layers that are an activation under the name of a class.
 ACTIVATION_LAYERS = ("Softmax", "ReLU", "LeakyReLU", "ELU")
@@ -27,7 +27,7 @@ def sample_shape(shape: Sequence[int | None] | None) -> SampleShape | None:
 
 
 class Ends:
-    """The first layer and the output of a network; see `training.checks.Network`.
+    """The first layer and the output of a network; see `training.case.Network`.
 
     Corrections of one layer add up: each returned function gives the line with all of
     them.

@@ -28,7 +28,7 @@ from chainrule.models.storage import save_model
 from chainrule.models.summary import summarize
 from chainrule.models.trainer import Trainer
 from chainrule.models.weights import WeightsReport, load_weights, save_weights
-from chainrule.training.checks import SampleShape
+from chainrule.training.case import SampleShape
 from chainrule.training.targets import Output, default_names
 
 Shape = tuple[int | None, ...]

@@ -11,7 +11,8 @@ import numpy as np
 from chainrule import losses, metrics, optimizers
 from chainrule.configurable import Configurable, serialize, snake_case
 from chainrule.errors import ArgumentError
-from chainrule.training.checks import SampleShape
+from chainrule.training.case import SampleShape
+from chainrule.training.checks import BINARY, MARGINS
 from chainrule.training.targets import Output, Targets, by_output
 
 ACCURACY = ("accuracy", "acc")
@@ -153,7 +154,7 @@ class Objective:
 
 @dataclass
 class View:
-    """The objective of one output; see `training.checks.Objective`.
+    """The objective of one output; see `training.case.Objective`.
 
     Attributes:
         whole: what `compile` was told.
@@ -225,9 +226,10 @@ class View:
     def _metric(
         self, given: Any, y_shape: SampleShape, output_shape: SampleShape
     ) -> Any:
-        if _is_accuracy(given) and self.name == "binary_crossentropy":
+        if _is_accuracy(given) and self.name in (*BINARY, *MARGINS):
             # one yes or no for each output, also where there are several
-            return metrics.BinaryAccuracy(0.0 if self.from_logits else 0.5, name=given)
+            signed = self.from_logits or self.name in MARGINS
+            return metrics.BinaryAccuracy(0.0 if signed else 0.5, name=given)
         y, predicted = (None, *y_shape), (None, *output_shape)
         return metrics.resolve(given, y, predicted, self.from_logits)
 

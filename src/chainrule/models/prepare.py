@@ -11,7 +11,8 @@ import numpy as np
 from chainrule.errors import ArgumentError, ChainruleError
 from chainrule.ir import tree
 from chainrule.models.objective import Objective, View
-from chainrule.training.checks import Case, Network, SampleShape, find_mistakes
+from chainrule.training.case import Case, Network, SampleShape
+from chainrule.training.checks import find_mistakes
 from chainrule.training.data import Array, check_finite, to_array
 from chainrule.training.mistakes import Mistake, raise_mistakes
 from chainrule.training.targets import by_output, spread

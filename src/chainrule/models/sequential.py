@@ -17,7 +17,7 @@ from chainrule.models.ends import sample_shape
 from chainrule.models.model import Model, Shape
 from chainrule.models.prepare import Outputs
 from chainrule.symbolic import SymbolicTensor
-from chainrule.training.checks import SampleShape
+from chainrule.training.case import SampleShape
 from chainrule.training.targets import Output, default_names
 
 

@@ -7,18 +7,21 @@ cross-entropy on labels 0 to 9 down to a loss of -55 without a word.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from chainrule.training.case import Case, Labels, count_inputs, fits, show_shape
 from chainrule.training.data import Array
 from chainrule.training.mistakes import Mistake
-
-SampleShape = tuple[int | None, ...]
+from chainrule.training.range_checks import (
+    check_circle,
+    check_counts,
+    check_margin,
+    check_one_output_each,
+    check_percentage,
+)
 
 REGRESSION = (
     "mean_squared_error",
@@ -27,9 +30,20 @@ REGRESSION = (
     "mean_squared_logarithmic_error",
     "huber",
     "log_cosh",
+    "pinball",
+    "poisson",
 )
-CATEGORICAL = ("categorical_crossentropy", "sparse_categorical_crossentropy")
-PROBABILISTIC = ("binary_crossentropy", *CATEGORICAL)
+BINARY = ("binary_crossentropy", "binary_focal_crossentropy", "dice", "tversky")
+SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
+ONE_HOT = (
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "kl_divergence",
+    "categorical_hinge",
+)
+MARGINS = ("hinge", "squared_hinge")
+PROBABILISTIC = (*BINARY, *SPARSE, *ONE_HOT[:3])
+COUNTED = ("poisson", "mean_squared_logarithmic_error")
 # Activations whose values are no probabilities. A function not listed is trusted.
 UNBOUNDED = (
     "linear",
@@ -48,123 +62,6 @@ UNBOUNDED = (
     "log_softmax",
 )
 REACHABLE = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-
-
-class Network(Protocol):
-    """What the checks know of a network, and how its lines of code are corrected.
-
-    Attributes:
-        input_shape: what a sample must look like, None for free lengths; None as a
-            whole while the network has not seen data.
-        output_shape: what it gives for a sample.
-        activation: name of the activation of the output; None where not known.
-    """
-
-    @property
-    def first(self) -> str:
-        """Name of the first layer."""
-
-    @property
-    def last(self) -> str:
-        """Name of the layer whose units are the outputs."""
-
-    input_shape: SampleShape | None
-    output_shape: SampleShape | None
-    activation: str | None
-
-    def change_input(self, shape: tuple[int, ...]) -> Callable[[], str]:
-        """The corrected line of the first layer."""
-
-    def change_output(
-        self, units: int | None = None, activation: str | None = None
-    ) -> Callable[[], str]:
-        """The corrected lines of the output."""
-
-
-class Objective(Protocol):
-    """What the checks know of a loss and its metrics.
-
-    Attributes:
-        name: the loss as Keras names it, such as `binary_crossentropy`.
-        from_logits: whether the loss applies the activation itself.
-        accuracy: whether accuracy is among the metrics.
-        ignore_class: a label that does not count, for sparse labels.
-    """
-
-    name: str
-    from_logits: bool
-    accuracy: bool
-    ignore_class: int | None
-
-    def change(self, **arguments: str) -> Callable[[], str]:
-        """The corrected line of `compile`."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """All that is checked together.
-
-    Attributes:
-        network: the network.
-        objective: the loss and metrics; None when only predicting.
-        x: the inputs; None where they cannot be used at all.
-        y: the targets; None where there are none or they cannot be used.
-        x_name: what messages call the inputs.
-        y_name: what messages call the targets.
-    """
-
-    network: Network
-    objective: Objective | None
-    x: Array | None
-    y: Array | None
-    x_name: str = "x"
-    y_name: str = "y"
-
-    @property
-    def width(self) -> int | None:
-        """Number of outputs a sample, for outputs that are vectors."""
-        shape = self.network.output_shape
-        return shape[-1] if shape else None
-
-    @functools.cached_property
-    def labels(self) -> Labels | None:
-        """What the targets hold."""
-        if self.y is None or not self.y.size:
-            return None
-        ignored = self.objective.ignore_class if self.objective else None
-        counted = self.y if ignored is None else self.y[self.y != ignored]
-        return Labels.of(counted, self.y.shape[1:]) if counted.size else None
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What targets hold: their range, and whether they number classes."""
-
-    shape: tuple[int, ...]
-    low: float
-    high: float
-    whole: bool
-
-    @classmethod
-    def of(cls, y: Array, shape: tuple[int, ...]) -> Labels:
-        """Read targets of this shape a sample."""
-        whole = y.dtype.kind in "biu" or bool((y == np.floor(y)).all())
-        return cls(shape, float(y.min()), float(y.max()), whole)
-
-    @property
-    def single(self) -> bool:
-        """Whether there is one number a sample."""
-        return math.prod(self.shape) == 1
-
-    @property
-    def classes(self) -> int | None:
-        """How many classes the labels number from 0; None where they do not."""
-        numbered = self.whole and self.single and self.low >= 0
-        return int(self.high) + 1 if numbered else None
-
-    def __str__(self) -> str:
-        kind = "whole numbers" if self.whole else "numbers"
-        return f"{kind} from {self.low:g} to {self.high:g}"
 
 
 def check_input(case: Case) -> Iterator[Mistake]:
@@ -195,41 +92,6 @@ def check_input(case: Case) -> Iterator[Mistake]:
     )
 
 
-def fits(shape: tuple[int, ...], expected: SampleShape) -> bool:
-    """Whether a sample of `shape` is one of those expected.
-
-    Example:
-        >>> fits((28, 28), (None, 28)), fits((784,), (10,))
-        (True, False)
-    """
-    return len(shape) == len(expected) and all(
-        want is None or have == want for have, want in zip(shape, expected, strict=True)
-    )
-
-
-def count_inputs(shape: SampleShape) -> str:
-    """A sample's shape in words.
-
-    Example:
-        >>> count_inputs((784,)), count_inputs((28, 28))
-        ('784 inputs', 'samples of shape (28, 28)')
-    """
-    if len(shape) != 1:
-        return f"samples of shape {shape}"
-    return f"{shape[0]} input{'' if shape[0] == 1 else 's'}"
-
-
-def show_shape(sample: SampleShape) -> str:
-    """The shape of many samples.
-
-    Example:
-        >>> show_shape((784,)), show_shape(())
-        ('(rows, 784)', '(rows,)')
-    """
-    lengths = ", ".join("any" if n is None else str(n) for n in sample)
-    return f"(rows, {lengths})" if lengths else "(rows,)"
-
-
 def check_one_softmax(case: Case) -> Iterator[Mistake]:
     """A softmax over a single unit, which is always 1."""
     if case.network.activation != "softmax" or case.width != 1:
@@ -251,17 +113,19 @@ def check_one_softmax(case: Case) -> Iterator[Mistake]:
 
 
 def check_binary(case: Case) -> Iterator[Mistake]:
-    """Labels for binary cross-entropy lie between 0 and 1."""
+    """Labels for binary cross-entropy and its kind lie between 0 and 1."""
     labels = case.labels
     if labels is None or (labels.low >= 0 and labels.high <= 1):
         return
     assert case.objective is not None
     name, fix = case.y_name, None
     if labels.classes is not None:
-        yield from _one_output_for_classes(case, labels.classes)
+        yield from check_one_output_each(case, labels.classes)
         fix = case.objective.change(loss="'sparse_categorical_crossentropy'")
+    loss = case.objective.name.replace("crossentropy", "cross-entropy")
     yield Mistake(
-        "binary cross-entropy needs labels from 0 to 1; with others it falls for ever",
+        f"{loss.replace('_', ' ')} needs labels from 0 to 1; with others it falls for "
+        "ever",
         "loss",
         got=f"{name} with {labels}",
         expected="0 and 1, or probabilities between them",
@@ -273,25 +137,6 @@ def _to_unit_range(labels: Labels, name: str) -> str:
     if (labels.low, labels.high, labels.whole) == (-1, 1, True):
         return f"{name} = ({name} + 1) / 2"
     return f"{name} = ({name} - {labels.low:g}) / {labels.high - labels.low:g}"
-
-
-def _one_output_for_classes(case: Case, classes: int) -> Iterator[Mistake]:
-    """As many outputs as classes, where the labels number more than two."""
-    softmax = case.network.activation == "softmax"
-    if case.width == classes and softmax:
-        return
-    wide = case.width is not None and case.width >= classes
-    units = None if wide else classes
-    outputs = "one output" if case.width == 1 else f"{case.width} outputs"
-    problem = "the output is no distribution over the classes"
-    yield Mistake(
-        problem if wide else f"{outputs} for {classes} classes",
-        case.network.last,
-        got=f"{case.y_name} holds the labels 0 to {classes - 1}; the layer has "
-        f"{outputs}" + (f" with {case.network.activation}" if wide else ""),
-        expected=f"{case.width if wide else classes} outputs with softmax",
-        fix=case.network.change_output(units=units, activation="softmax"),
-    )
 
 
 def check_sparse(case: Case) -> Iterator[Mistake]:
@@ -312,7 +157,7 @@ def check_sparse(case: Case) -> Iterator[Mistake]:
     elif not labels.whole or labels.low < 0:
         yield _not_class_numbers(case, labels)
     elif labels.high >= width:
-        yield from _one_output_for_classes(case, int(labels.high) + 1)
+        yield from check_one_output_each(case, int(labels.high) + 1)
     elif width == 1 and case.network.activation != "softmax":
         yield Mistake(
             "one output cannot tell classes apart with this loss",
@@ -355,7 +200,7 @@ def check_categorical(case: Case) -> Iterator[Mistake]:
             fix=case.objective.change(loss="'sparse_categorical_crossentropy'"),
         )
         if labels.classes is not None and labels.classes > width:
-            yield from _one_output_for_classes(case, labels.classes)
+            yield from check_one_output_each(case, labels.classes)
     elif labels.shape == case.network.output_shape and width > 1:
         yield from _no_distribution(case, labels, y)
 
@@ -382,7 +227,7 @@ def check_probabilities(case: Case) -> Iterator[Mistake]:
     objective, activation = case.objective, case.network.activation
     if objective is None or activation is None or objective.name not in PROBABILISTIC:
         return
-    right = "sigmoid" if objective.name == "binary_crossentropy" else "softmax"
+    right = "sigmoid" if objective.name in BINARY else "softmax"
     if objective.from_logits and activation in ("sigmoid", "softmax"):
         yield Mistake(
             f"{activation} would be applied twice: by the layer, and by a loss with "
@@ -409,7 +254,7 @@ def _explained(case: Case) -> bool:
     if labels is None or labels.classes is None or labels.classes <= 2:
         return True
     assert case.objective is not None
-    binary = case.objective.name == "binary_crossentropy"
+    binary = case.objective.name in BINARY
     return not binary and (case.width is None or labels.classes <= case.width)
 
 
@@ -421,7 +266,7 @@ def check_target_shape(case: Case) -> Iterator[Mistake]:
     if fits(labels.shape, shape) or _shape_explained(case, labels):
         return
     name, width = case.y_name, math.prod(labels.shape)
-    sparse = case.objective.name == "sparse_categorical_crossentropy"
+    sparse = case.objective.name in SPARSE
     if sparse and labels.shape == shape[:-1]:
         return
     classes = labels.classes is not None and case.network.activation == "softmax"
@@ -453,11 +298,13 @@ def _shape_explained(case: Case, labels: Labels) -> bool:
     """Whether another check has said more about the same thing."""
     assert case.objective is not None
     loss, width = case.objective.name, case.width or 0
-    if loss == "binary_crossentropy":
+    if loss in BINARY:
         return labels.classes is not None and labels.classes > 2
-    if loss == "categorical_crossentropy":
+    if loss in ONE_HOT:
         return labels.single and width > 1
-    return loss == "sparse_categorical_crossentropy" and labels.shape == (1,)
+    if loss == "circle" or (loss == "pinball" and labels.single):
+        return True  # embeddings; a prediction for each of several quantiles
+    return loss in SPARSE and labels.shape == (1,)
 
 
 def check_reachable(case: Case) -> Iterator[Mistake]:
@@ -472,7 +319,7 @@ def check_reachable(case: Case) -> Iterator[Mistake]:
     if labels.shape != case.network.output_shape:
         return  # told by the check of shapes
     if labels.classes is not None and case.objective.accuracy:
-        yield from _one_output_for_classes(case, labels.classes)
+        yield from check_one_output_each(case, labels.classes)
         yield _classes_as_quantities(case, labels)
         return
     yield Mistake(
@@ -501,9 +348,13 @@ def check_accuracy(case: Case) -> Iterator[Mistake]:
 
 
 BY_LOSS: dict[str, Callable[[Case], Iterator[Mistake]]] = {
-    "binary_crossentropy": check_binary,
-    "sparse_categorical_crossentropy": check_sparse,
-    "categorical_crossentropy": check_categorical,
+    **dict.fromkeys(BINARY, check_binary),
+    **dict.fromkeys(SPARSE, check_sparse),
+    **dict.fromkeys(ONE_HOT, check_categorical),
+    **dict.fromkeys(MARGINS, check_margin),
+    **dict.fromkeys(COUNTED, check_counts),
+    "mean_absolute_percentage_error": check_percentage,
+    "circle": check_circle,
 }
 CHECKS = (
     check_input,
