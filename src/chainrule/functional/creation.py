@@ -28,7 +28,7 @@ from chainrule.ir.dtype import (
     as_dtype,
     int64,
 )
-from chainrule.ir.trace import constant
+from chainrule.ir.trace import constant, is_eager
 from chainrule.ir.value import Value, new_value
 from chainrule.variable import Variable
 
@@ -143,6 +143,9 @@ def full(
         [[7, 7, 7], [7, 7, 7]]
     """
     check_device(device)
+    plain = type(fill_value) is int and fill_value in (0, 1)
+    if plain and dtype is not None and is_eager():  # no operation for biases and slots
+        return constant(np.full(as_shape(shape), fill_value, as_dtype(dtype).numpy))
     fill = (
         as_value(fill_value)
         if dtype is None

@@ -166,6 +166,8 @@ def uniform(
     else:
         words = ops.shift_right(ops.random_bits(as_value(key), shape=size), 8)
         unit = ops.multiply(ops.cast(words, dtype=kind), 2.0**-24)
+    if is_eager() and (type(minval), minval, maxval) == (float, 0.0, 1.0):
+        return unit
     low, high = converted(minval, kind), converted(maxval, kind)
     return ops.add(low, ops.multiply(unit, ops.subtract(high, low)))
 

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.ir import tree
+from chainrule.ir.trace import constant
 from chainrule.models.intake import Feed, Given, Selection, open_stream
 from chainrule.models.objective import Objective
 from chainrule.models.own import own_parts, own_test_parts
@@ -135,7 +136,7 @@ def fit(
     if kept is not None:
         _identify(kept, model, plan, (train, validation), seed)
         key = kept.key if seed is None else key
-    order_key, step_key = random.split(key, 2)
+    order_key, step_key = map(constant, random.split(key, 2).numpy())
     source = train.source(
         plan.batch_size, plan.steps_per_epoch, order_key if plan.shuffle else None
     )

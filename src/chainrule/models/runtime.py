@@ -168,6 +168,11 @@ def make_parts(
     optimizer: Any = None,
 ) -> Parts:
     """The parts of a model; one that only predicts has no targets."""
-    trainable, frozen = model.trainable_weights, model.non_trainable_weights
+    trained: dict[int, Any] = {}
+    others: dict[int, Any] = {}
+    for reached, variable in model._reach(True):  # in one walk over the layers
+        kind = trained if reached and variable.trainable else others
+        kind[id(variable)] = variable
+    frozen = [variable for key, variable in others.items() if key not in trained]
     modes = tuple(layer.trainable for layer in model.walk())
-    return Parts(call, trainable, frozen, targets, optimizer, modes=modes)
+    return Parts(call, [*trained.values()], frozen, targets, optimizer, modes=modes)
