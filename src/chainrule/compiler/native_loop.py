@@ -69,6 +69,7 @@ class NativeLoop:
         self._programs: dict[Graph, Program] = {}
         self._state: list[StateBuffer] = []
         self._data: list[Array] = []
+        self._data_at: list[int] = []
 
     def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
         """Copy the state in; the data are read where they are."""
@@ -82,6 +83,7 @@ class NativeLoop:
     def feed(self, data: Sequence[Array]) -> None:
         """Set the data, which are read where they are; the state stays."""
         self._data = [np.ascontiguousarray(array) for array in data]
+        self._data_at = [address_of(array) for array in self._data]
 
     def write(self, places: Sequence[int], arrays: Sequence[Array]) -> None:
         """Set a part of the state, named by positions."""
@@ -101,9 +103,9 @@ class NativeLoop:
         count = len(self._state)
         steps = len(rows) // batch_size
         rows = np.ascontiguousarray(rows, np.int64)
-        arrays = [*self._data, rows, *map(np.ascontiguousarray, captured)]
+        arrays = [rows, *map(np.ascontiguousarray, captured)]
         addresses = [buffer.address for buffer in self._state]
-        addresses += [address_of(array) for array in arrays]
+        addresses += [*self._data_at, *map(address_of, arrays)]
         places = list(zip(inputs, addresses, strict=True))
         moving = [(inputs[count + len(self._data)], 8 * batch_size)]
         results = []

@@ -155,6 +155,9 @@ class Program:
         self.records = np.array(records or [[0] * 4], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
         self._barrier[:] = 0
+        self._records_at, self._barrier_at = map(
+            address_of, (self.records, self._barrier)
+        )
 
     def begin_after_fork(self) -> None:
         """Forget a run of another thread, which the child of a fork does not have."""
@@ -220,9 +223,9 @@ class Program:
         tables = np.empty((threads, len(table)), np.int64)
         tables[:] = table
         patched = np.array(patches or [[0, 0]], np.int64)
-        words = [steps, len(self.plan.steps), address_of(self.records)]
+        words = [steps, len(self.plan.steps), self._records_at]
         words += [address_of(tables), 8 * len(table), address_of(patched)]
-        words += [len(patches), address_of(self._barrier), int(flush)]
+        words += [len(patches), self._barrier_at, int(flush)]
         context = np.array(words, np.int64)
         begun = time.perf_counter()
         pool().run(entry, address_of(context), threads)
