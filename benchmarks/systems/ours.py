@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +53,9 @@ def make_optimizer(workload: Workload) -> Any:
     if not workload.scheduled:
         return cr.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
 
-    def cosine(step: Any) -> Any:
-        done = cr.minimum(cr.astype(step, "float32") / workload.cosine_steps, 1.0)
-        return LEARNING_RATE * 0.5 * (1 + cr.cos(math.pi * done))
-
+    steps = workload.cosine_steps
     return cr.optimizers.AdamW(
-        cosine,
+        cr.optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
         WEIGHT_DECAY,
         BETA_1,
         BETA_2,

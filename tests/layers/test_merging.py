@@ -160,3 +160,54 @@ def test_residuals_are_dropped_by_the_sample() -> None:
 def test_wrong_arguments_are_refused(make: Any) -> None:
     with pytest.raises(ArgumentError):
         make()
+
+
+class Pair(layers.Layer):
+    """Two inputs, in a list or by name."""
+
+    def build(self, input_shape: Any) -> None:
+        specs = [layers.InputSpec(ndim=2), layers.InputSpec(shape=(None, 4))]
+        named = isinstance(input_shape, dict)
+        self.input_spec = dict(zip("ab", specs, strict=True)) if named else specs
+
+    def call(self, inputs: Any) -> Any:
+        first, second = inputs.values() if isinstance(inputs, dict) else inputs
+        return first + second
+
+
+def test_several_inputs_are_held_against_several_demands() -> None:
+    expected = A + B
+    assert_close(Pair()([A, B]).numpy(), expected)
+    assert_close(Pair()({"a": A, "b": B}).numpy(), expected)
+    layer = Pair()
+    layer([A, B])
+    with pytest.raises(ShapeError, match="axis 1"):
+        layer([A, B[:, :3]])
+    with pytest.raises(ShapeError, match="axes"):
+        layer([A[:, :, None], B])
+    with pytest.raises(ArgumentError, match="several inputs"):
+        layer([A, B, B])
+    with pytest.raises(ArgumentError, match="several inputs"):
+        layer(A)
+    x = chainrule.Input((3,))
+    with pytest.raises(ShapeError, match="axis 1"):
+        layer([x, x])
+
+
+@pytest.mark.parametrize(
+    ("demand", "error"),
+    [
+        (layers.InputSpec(max_ndim=1), ShapeError),
+        (layers.InputSpec(min_ndim=3), ShapeError),
+        (layers.InputSpec(shape=(6, 5)), ShapeError),
+        (layers.InputSpec(dtype="float64"), chainrule.errors.DTypeError),
+    ],
+)
+def test_demands_of_an_input(demand: Any, error: Any) -> None:
+    layer = layers.Identity()
+    layer(A)
+    layer.input_spec = layers.InputSpec("float32", (None, 4), 2, 2, 2, {-1: 4})
+    layer(A)
+    layer.input_spec = demand
+    with pytest.raises(error):
+        layer(A)

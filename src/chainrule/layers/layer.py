@@ -17,7 +17,7 @@ import numpy as np
 from chainrule import constraints, functional, initializers, regularizers
 from chainrule.configurable import Configurable, snake_case
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.functional.recording import Call, Symbol, has_symbol
+from chainrule.functional.recording import Call, has_symbol
 from chainrule.ir import tree
 from chainrule.ir.dtype import DType, DTypeLike, as_dtype
 from chainrule.ir.trace import eagerly, scope
@@ -25,7 +25,7 @@ from chainrule.ir.value import Value
 from chainrule.layers.collected import collected_losses as collected_losses
 from chainrule.layers.collected import collector
 from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
-from chainrule.layers.input_spec import InputSpec
+from chainrule.layers.input_spec import check_inputs
 from chainrule.variable import Variable
 
 InputShape = tuple[int | None, ...]
@@ -131,7 +131,8 @@ class Layer(Configurable):
         )
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
-        self.input_spec: InputSpec | None = None
+        # one, or a list or dict of them for several inputs
+        self.input_spec: Any = None
         self._weights: list[Variable] = []
         self._calls: list[Call] = []  # with symbols, while models were drawn
         self._added_losses: list[Any] = []
@@ -164,8 +165,7 @@ class Layer(Configurable):
         """
         if has_symbol((inputs, *args, *kwargs.values())):
             self.build_for(input_shape_of(inputs))
-            if self.input_spec is not None and isinstance(inputs, Symbol):
-                self.input_spec.check(self.name, inputs)
+            check_inputs(self.name, self.input_spec, inputs)
             return draw(self, (inputs, *args), kwargs, training)
         inputs = self._convert(inputs)
         around = _around.get()
@@ -173,8 +173,7 @@ class Layer(Configurable):
         with self._inside(_Surroundings(_join(around.path, self.name), mode)):
             if not self.built:
                 self._build(input_shape_of(inputs))
-            if self.input_spec is not None and isinstance(inputs, Value):
-                self.input_spec.check(self.name, inputs.spec)
+            check_inputs(self.name, self.input_spec, inputs)
             if not around.path:
                 self._forget_losses()
             more = {"training": mode} if _takes_training(type(self).call) else {}
