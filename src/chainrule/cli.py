@@ -90,7 +90,7 @@ def train(
         ),
     ] = None,
     activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
-    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam, adamw.")] = "adam",
+    optimizer: Annotated[str, typer.Option(help="Such as sgd, adamw, muon.")] = "adam",
     learning_rate: Annotated[
         float | None,
         typer.Option(help="Size of a step.", show_default="the optimizer's own"),

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from chainrule.optimizers.base import ClippingOptions, Optimizer, OptimizerOptions
-from chainrule.optimizers.transforms import (
-    Transformation,
-    chain,
-    scale_by_adam,
-    scale_by_learning_rate,
-)
+from chainrule.optimizers.transforms import Transformation, step_by_adam
 
 
 class Adam(Optimizer):
@@ -57,11 +52,8 @@ class Adam(Optimizer):
         self._check_not_negative("epsilon")
 
     def transformation(self) -> Transformation:
-        """The two means, then the learning rate."""
-        return chain(
-            scale_by_adam(self.beta_1, self.beta_2, self.epsilon, self.amsgrad),
-            scale_by_learning_rate(),
-        )
+        """The two means and the learning rate."""
+        return step_by_adam(self.beta_1, self.beta_2, self.epsilon, self.amsgrad)
 
 
 class AdamW(Adam):

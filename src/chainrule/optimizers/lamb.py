@@ -8,14 +8,15 @@ from chainrule import functional
 from chainrule.functional.promotion import Tensor
 from chainrule.optimizers.base import Optimizer, OptimizerOptions
 from chainrule.optimizers.transforms import (
-    Moment,
-    Tensors,
+    Instant,
+    Slots,
     Transformation,
     chain,
+    missing_share,
+    mix,
     norm,
-    scale_by_adam,
+    per_parameter,
     scale_by_learning_rate,
-    stateless,
 )
 
 
@@ -60,19 +61,23 @@ class Lamb(Optimizer):
         self._check_not_negative("epsilon")
 
     def transformation(self) -> Transformation:
-        """Adam's step, its length, the learning rate."""
-        adam = scale_by_adam(self.beta_1, self.beta_2, self.epsilon, corrected=True)
-        return chain(adam, stateless(_as_long_as_params), scale_by_learning_rate())
+        """Adam's step at its own length, then the learning rate."""
+        starts = dict.fromkeys(["mean", "square"], functional.zeros_like)
+        return chain(per_parameter(starts, self._rule), scale_by_learning_rate())
+
+    def _rule(
+        self, u: Tensor, own: Slots, p: Tensor, now: Instant
+    ) -> tuple[Tensor, Slots]:
+        mean = mix(own["mean"], u, self.beta_1)
+        square = mix(own["square"], functional.square(u), self.beta_2)
+        spread = square / missing_share(self.beta_2, now.step, p)
+        aim = mean / missing_share(self.beta_1, now.step, p)
+        step = aim / (functional.sqrt(spread) + self.epsilon)
+        return _as_long_as(p, step), {"mean": mean, "square": square}
 
 
-def _as_long_as_params(
-    updates: Tensors, params: Tensors, moment: Moment
-) -> list[Tensor]:
-    return [_trusted(u, p) for u, p in zip(updates, params, strict=True)]
-
-
-def _trusted(u: Tensor, p: Tensor) -> Tensor:
-    own, step = norm(p), norm(u)
-    both = functional.logical_and(own > 0, step > 0)
-    ratio = functional.where(both, own / functional.where(both, step, 1.0), 1.0)
-    return ratio * u
+def _as_long_as(p: Tensor, step: Tensor) -> Tensor:
+    own, size = norm(p), norm(step)
+    both = functional.logical_and(own > 0, size > 0)
+    ratio = functional.where(both, own / functional.where(both, size, 1.0), 1.0)
+    return ratio * step

@@ -252,18 +252,14 @@ def scale_by_rms(rho: float, epsilon: float, centered: bool) -> Transformation:
     return per_parameter(dict.fromkeys(names, functional.zeros_like), rule)
 
 
-def scale_by_adam(
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    amsgrad: bool = False,
-    corrected: bool = False,
+def step_by_adam(
+    beta_1: float, beta_2: float, epsilon: float, amsgrad: bool = False
 ) -> Transformation:
-    """`c * m / (sqrt(v) + epsilon)`, with moving means m of u and v of its square.
+    """`-learning_rate * c * m / (sqrt(v) + epsilon)`, with moving means of u and u**2.
 
-    The means start at 0; `c = sqrt(1 - beta_2**t) / (1 - beta_1**t)` makes up for it.
-    `amsgrad` takes the largest v so far. `corrected` makes up for it before epsilon is
-    added: `m / (1 - beta_1**t) / (sqrt(v / (1 - beta_2**t)) + epsilon)`.
+    The means, m and v, start at 0; `c = sqrt(1 - beta_2**t) / (1 - beta_1**t)` makes up
+    for it. `amsgrad` takes the largest v so far. What is the same for all numbers of a
+    parameter is one factor, which saves work in the loop over them.
     """
 
     def rule(u: Tensor, own: Slots, p: Tensor, now: Instant) -> tuple[Tensor, Slots]:
@@ -275,11 +271,8 @@ def scale_by_adam(
         if amsgrad:
             spread = new["largest"] = functional.maximum(own["largest"], spread)
         root = functional.sqrt(missing_share(beta_2, now.step, p))
-        start = missing_share(beta_1, now.step, p)
-        if corrected:
-            divisor = functional.sqrt(spread) / root + epsilon
-            return (new["mean"] / start) / divisor, new
-        return (new["mean"] * (root / start)) / (functional.sqrt(spread) + epsilon), new
+        factor = now.rate * root / -missing_share(beta_1, now.step, p)
+        return (factor * new["mean"]) / (functional.sqrt(spread) + epsilon), new
 
     names = ["mean", "square", "largest"] if amsgrad else ["mean", "square"]
     return per_parameter(dict.fromkeys(names, functional.zeros_like), rule)
