@@ -304,6 +304,15 @@ def test_a_rate_set_later_counts_from_then_on() -> None:
     assert optimizer.refresh(state)["learning_rate"].item() == 2.0
 
 
+@every_case
+def test_a_rate_of_zero_moves_nothing(case: Case) -> None:
+    optimizer = case.optimizer(learning_rate=0.0)
+    params, state = run(optimizer, 2)
+    for old, now in zip(numbers(make_params()), numbers(params), strict=True):
+        np.testing.assert_array_equal(old, now)
+    assert all(np.isfinite(leaf).all() for leaf in numbers(state))
+
+
 def halving(step: Any) -> Any:
     return 0.5 ** functional.astype(step, "float32")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Unpack
 
 from chainrule import functional
@@ -13,6 +14,7 @@ from chainrule.optimizers.transforms import (
     Tensors,
     Transformation,
     like,
+    norm,
 )
 
 
@@ -102,9 +104,9 @@ class Adafactor(Optimizer):
         if u.ndim < 2:
             square = moved("square", square)
             return square, {"square": square}
-        row = moved("row", functional.mean(square, axis=-1))
-        column = moved("column", functional.mean(square, axis=-2))
-        ratio = row / functional.mean(row, axis=-1, keepdims=True)
+        row = moved("row", _mean(square, -1))
+        column = moved("column", _mean(square, -2))
+        ratio = row / functional.expand_dims(_mean(row, -1), axis=-1)
         spread = functional.expand_dims(ratio, axis=-1) * functional.expand_dims(
             column, axis=-2
         )
@@ -125,5 +127,10 @@ def _init(params: Tensors) -> dict[str, list[Any]]:
     }
 
 
+def _mean(x: Tensor, axis: int) -> Tensor:
+    """The mean along an axis; 0 where there is nothing."""
+    return functional.sum(x, axis=axis) / max(x.shape[axis], 1)
+
+
 def _rms(x: Tensor) -> Tensor:
-    return functional.sqrt(functional.mean(functional.square(x)))
+    return norm(x) / math.sqrt(max(math.prod(x.shape), 1))

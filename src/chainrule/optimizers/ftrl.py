@@ -26,7 +26,7 @@ class Ftrl(Optimizer):
     from the trenches", KDD 2013.
 
     Args:
-        learning_rate: the step size, above 0, or a function of the number of steps.
+        learning_rate: the step size, or a function of the number of steps so far.
         learning_rate_power: 0 or less; 0 keeps the rate, -0.5 is Adagrad's.
         initial_accumulator_value: what n starts with.
         l1_regularization_strength: the l1 of the formula.
@@ -92,14 +92,18 @@ class Ftrl(Optimizer):
     def _rule(
         self, u: Tensor, own: Slots, p: Tensor, now: Instant
     ) -> tuple[Tensor, Slots]:
+        moves = now.rate > 0  # at a rate of 0 nothing does; the formula divides by it
+        rate = functional.where(moves, now.rate, 1)
         power, l1 = -self.learning_rate_power, self.l1_regularization_strength
         total = own["sum"] + functional.square(u)
-        before, after = (_power(n, power) / now.rate for n in (own["sum"], total))
+        before, after = (_power(n, power) / rate for n in (own["sum"], total))
         pull = u + (2 * self.l2_shrinkage_regularization_strength) * p
         linear = own["linear"] + (pull - (after - before) * p)
-        ridge = 2 * self.l2_regularization_strength + self.beta / now.rate
+        ridge = 2 * self.l2_regularization_strength + self.beta / rate
         leader = (functional.clip(linear, -l1, l1) - linear) / (after + ridge)
-        return leader - p, {"sum": total, "linear": linear}
+        new = {"sum": total, "linear": linear}
+        kept = {name: functional.where(moves, new[name], own[name]) for name in new}
+        return functional.where(moves, leader - p, 0), kept
 
 
 def _power(x: Tensor, power: float) -> Tensor:
