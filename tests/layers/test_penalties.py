@@ -136,6 +136,17 @@ def test_a_collector_takes_the_losses_of_a_shared_layer() -> None:
     assert layer.losses == []
 
 
+def test_several_losses_are_a_list() -> None:
+    class Both(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            self.add_loss([functional.max(inputs), functional.min(inputs), 2.0])
+            return inputs
+
+    layer = Both()
+    layer([[1.0, -3.0]])
+    assert [loss.item() for loss in layer.losses] == [1.0, -3.0, 2.0]
+
+
 def test_a_loss_must_be_a_scalar() -> None:
     class Wide(layers.Layer):
         def call(self, inputs: Any) -> Any:

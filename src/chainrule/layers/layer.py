@@ -236,10 +236,13 @@ class Layer(Configurable):
         return variable
 
     def add_loss(self, loss: Any) -> None:
-        """Add a scalar to what training makes small; for use inside of `call`.
+        """Add to what training makes small; for use inside of `call`.
+
+        Args:
+            loss: a scalar, or several in a list.
 
         Raises:
-            ShapeError: when it is no scalar.
+            ShapeError: when one is no scalar.
 
         Example:
             >>> class Quiet(Layer):
@@ -251,19 +254,19 @@ class Layer(Configurable):
             >>> [loss.item() for loss in layer.losses]
             [2.0]
         """
-        value = functional.asarray(loss)
-        if value.ndim != 0:
-            raise ShapeError(
-                "an added loss is a scalar",
-                where=self.name,
-                got=value.spec,
-                fix="self.add_loss(chainrule.mean(loss))",
-            )
         collected = collector()
-        if collected is not None:
-            collected.append(value)
-        elif value.data is not None:
-            self._added_losses.append(value)
+        for value in map(functional.asarray, tree.flatten(loss)[0]):
+            if value.ndim != 0:
+                raise ShapeError(
+                    "an added loss is a scalar",
+                    where=self.name,
+                    got=value.spec,
+                    fix="self.add_loss(chainrule.mean(loss))",
+                )
+            if collected is not None:
+                collected.append(value)
+            elif value.data is not None:
+                self._added_losses.append(value)
 
     @property
     def losses(self) -> list[Any]:
