@@ -11,6 +11,7 @@ from chainrule.training.callbacks import (
     ModelCheckpoint,
     ReduceLROnPlateau,
     SwapEMAWeights,
+    TerminateOnNaN,
 )
 from chainrule.training.history import History
 
@@ -26,4 +27,5 @@ __all__ = [
     "ModelCheckpoint",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TerminateOnNaN",
 ]

@@ -111,6 +111,14 @@ class CacheWarning(UserWarning):
     """The cache of compiled code is damaged or not safe to use."""
 
 
+class NonFiniteError(ChainruleError, RuntimeError):
+    """Training made NaN or infinity."""
+
+
+class NonFiniteWarning(UserWarning):
+    """Training was ended because it made NaN or infinity."""
+
+
 class ResumeError(ChainruleError, ValueError):
     """The checkpoints in a folder are not those of this run."""
 

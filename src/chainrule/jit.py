@@ -452,6 +452,15 @@ class Loop:
         """The state now."""
         return tree.unflatten(self._state_structure, map(constant, self._loops.state()))
 
+    def graph(self, batch_size: int) -> tuple[Graph, list[np.ndarray[Any, Any]]]:
+        """The graph of a step for batches of this size, and what it captured.
+
+        Its inputs are the leaves of the state, the arrays of the data, the numbers of
+        the rows of the batch, and what was captured.
+        """
+        traced = self._traced(batch_size)
+        return traced.graph, [np.asarray(value.data) for value in traced.outer()]
+
     def _traced(self, batch_size: int) -> Traced:
         """The step for batches of this size, which picks its rows from the data."""
         if batch_size not in self._sizes:

@@ -501,4 +501,5 @@ def test_the_public_names_are_those_of_keras():
         "ModelCheckpoint",
         "ReduceLROnPlateau",
         "SwapEMAWeights",
+        "TerminateOnNaN",
     }

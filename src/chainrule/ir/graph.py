@@ -66,20 +66,45 @@ def evaluate(
     Raises:
         ShapeError: when `arrays` do not match the graph's inputs.
     """
-    _check_inputs(graph, arrays)
-    environment = {id(v): a for v, a in zip(graph.inputs, arrays, strict=True)}
+    environment = _bind(graph, arrays)
     last_use = _last_uses(graph)
-    with np.errstate(all="ignore"):
-        for position, node in enumerate(graph.nodes):
-            operands = [_read(environment, value) for value in node.inputs]
-            results = node.primitive.reference(*operands, **node.params)
-            many = results if node.primitive.multiple else (results,)
-            for value, result in zip(node.outputs, many, strict=True):
-                environment[id(value)] = np.asarray(result)
-            del operands, results, many
-            for dead in last_use.get(position, ()):
-                environment.pop(dead, None)
+    for position in _compute(graph, environment):
+        for dead in last_use.get(position, ()):
+            environment.pop(dead, None)
     return tuple(_read(environment, value) for value in graph.outputs)
+
+
+def evaluate_all(
+    graph: Graph, arrays: Sequence[np.ndarray[Any, Any]]
+) -> dict[int, np.ndarray[Any, Any]]:
+    """Run `graph`, and keep every value: inputs, constants and outputs, by `id`."""
+    environment = _bind(graph, arrays)
+    environment.update({id(v): np.asarray(v.data) for v in graph.constants()})
+    for _ in _compute(graph, environment):
+        pass
+    return environment
+
+
+def _bind(
+    graph: Graph, arrays: Sequence[np.ndarray[Any, Any]]
+) -> dict[int, np.ndarray[Any, Any]]:
+    _check_inputs(graph, arrays)
+    return {id(v): a for v, a in zip(graph.inputs, arrays, strict=True)}
+
+
+def _compute(
+    graph: Graph, environment: dict[int, np.ndarray[Any, Any]]
+) -> Iterator[int]:
+    """Compute node after node; gives the position of each when it is done."""
+    for position, node in enumerate(graph.nodes):
+        operands = [_read(environment, value) for value in node.inputs]
+        with np.errstate(all="ignore"):
+            results = node.primitive.reference(*operands, **node.params)
+        many = results if node.primitive.multiple else (results,)
+        for value, result in zip(node.outputs, many, strict=True):
+            environment[id(value)] = np.asarray(result)
+        del operands, results, many
+        yield position
 
 
 def _check_inputs(graph: Graph, arrays: Sequence[np.ndarray[Any, Any]]) -> None:

@@ -20,7 +20,7 @@ from chainrule.models.own import own_parts, own_test_parts
 from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
 from chainrule.models.run_facts import describe_run
 from chainrule.models.runtime import Runtime, make_parts, step_key
-from chainrule.training.callbacks import CallbackList
+from chainrule.training.callbacks import CallbackList, TerminateOnNaN
 from chainrule.training.data import split_rows
 from chainrule.training.history import History
 from chainrule.training.loop import Fit, measure
@@ -158,12 +158,23 @@ def fit(
         stopped=lambda: bool(model.stop_training),
         max_time=plan.seconds,
         resume=kept,
+        guard=_guard(called, model),
     )
     if validation is not None and not validation.once and plan.sanity_steps:
         steps = min(plan.sanity_steps, plan.validation_steps or plan.sanity_steps)
         first = validation.source(plan.validation_size, steps)
         measure(runtime.test, runtime.test_store, first)
     return run.run(model.history)
+
+
+def _guard(callbacks: CallbackList, model: Any) -> TerminateOnNaN:
+    """What ends training that makes NaN: that among the callbacks, or one more."""
+    for callback in callbacks.callbacks:
+        if isinstance(callback, TerminateOnNaN):
+            return callback
+    guard = TerminateOnNaN()
+    guard.set_model(model)
+    return guard
 
 
 def _identify(

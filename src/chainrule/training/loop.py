@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
@@ -14,18 +15,20 @@ import numpy as np
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
 from chainrule.jit import Loop
-from chainrule.training.callbacks import CallbackList, Logs
+from chainrule.training.callbacks import CallbackList, Logs, TerminateOnNaN
 from chainrule.training.data import Array
 from chainrule.training.history import History
 from chainrule.training.interrupt import Interrupt, hold_interrupts
+from chainrule.training.nonfinite import Known, is_finite, locate
 from chainrule.training.progress import Silent
 from chainrule.training.resume import Place, Resume
 from chainrule.training.source import Source
-from chainrule.training.step import read_metrics
+from chainrule.training.step import State, read_metrics
 from chainrule.training.store import Store
 
 LOOK_IN = 0.2  # seconds between two looks of Python
 GROWTH = 8  # how much longer the next piece may be than the last
+KEEP_EVERY = 10.0  # seconds of steps that are taken again to find where NaN came from
 OUT_OF_DATA = (
     "the data ended after {} epochs, and training with it: an iterator can be passed "
     "over once. Give steps_per_epoch and let it go on for ever, or pass something that "
@@ -211,6 +214,7 @@ class Fit:
         stopped: whether somebody asked for an end (`model.stop_training`).
         max_time: the run ends after so many seconds.
         resume: the checkpoints of this run, where it has any.
+        guard: is told when the loss is not finite.
     """
 
     loop: Loop
@@ -225,6 +229,7 @@ class Fit:
     stopped: Callable[[], bool] = lambda: False
     max_time: float | None = None
     resume: Resume | None = None
+    guard: TerminateOnNaN | None = None
 
     def run(self, history: History) -> History:
         """Train; `history` is told of every finished epoch.
@@ -237,6 +242,8 @@ class Fit:
         self._newer = False  # whether those are newer than what the variables hold
         self._changed = False  # whether the optimizer was changed before it began
         self._pieces = Pieces(self.loop)
+        self._known: Known | None = None  # a state before any NaN
+        self._kept = time.monotonic()  # when that was
         self._until = time.monotonic() + (self.max_time or float("inf"))
         self.callbacks.call("on_train_begin", {})
         self.progress.begin("fit", self.source.rows, self.epochs)
@@ -299,13 +306,15 @@ class Fit:
         # the learning rate may have been set anew at the end of an epoch
         self._begun, self._changed = True, not place.begun
         self._newer = place.begun
+        self._know(place.epoch, place.steps, state)
         return place
 
     def _end_epoch(self, epoch: int, history: History, interrupt: Interrupt) -> None:
         """Measure what is measured after an epoch, and tell everybody."""
-        if self.measures is not None or self.callbacks.callbacks:
-            self._keep()
         logs = self._logs()
+        self._check_finite(epoch, logs["loss"])
+        if self.measures is not None or self.callbacks.callbacks:
+            self._keep(epoch + 1)
         if self.measures is not None:
             logs |= self.measures(epoch, interrupt.check)
         self.progress.finish(logs)
@@ -323,7 +332,9 @@ class Fit:
             self.loop.write("metrics", self.store.fresh_metrics)
         else:
             count = self.loop.read("step") if self._begun else self._count(epoch)
-            self.loop.begin(self.store.training(self.key, count), ())
+            state = self.store.training(self.key, count)
+            self.loop.begin(state, ())
+            self._know(epoch, 0, state)
             self._begun, self._changed = True, False
         self._newer = True
 
@@ -331,25 +342,58 @@ class Fit:
         """How many steps are done before an epoch."""
         return constant(np.array(epoch * (self.source.steps or 0), np.int64))
 
-    def _keep(self) -> None:
-        """Put what the loop holds into the variables."""
+    def _keep(self, epoch: int | None = None, steps: int = 0) -> None:
+        """Put what the loop holds into the variables.
+
+        Args:
+            epoch: the epoch that the state belongs to, if steps are to be taken again
+                from there when the loss is not finite later on.
+            steps: how many steps of it are done.
+        """
         if self._newer:
-            self.store.keep(self.loop.state())
+            state = self.loop.state()
+            self.store.keep(state)
             self._newer = False
+            if epoch is not None and is_finite(state["trainable"]):
+                self._know(epoch, steps, state)
+
+    def _know(self, epoch: int, steps: int, state: State) -> None:
+        self._known, self._kept = Known(epoch, steps, state), time.monotonic()
+
+    def _check_finite(self, epoch: int, loss: Any) -> None:
+        """Tell the guard where a loss that is not finite came from."""
+        if self.guard is None or math.isfinite(loss) or self.stopped():
+            return
+        assert self._known is not None
+        state = self.loop.state()
+        error = locate(self.loop, self.source, self._known, epoch, loss)
+        self.loop.begin(state, ())
+        self.guard.terminate(error)
+
+    def _look(self, epoch: int, steps: int) -> None:
+        """See that the loss is finite, and now and then keep the state."""
+        self._check_finite(epoch, self._logs()["loss"])
+        if time.monotonic() - self._kept > KEEP_EVERY:
+            self._newer = True
+            self._keep(epoch, steps)
+            self._newer = True
 
     def _pass(self, place: Place, history: History, interrupt: Interrupt) -> int:
         """The steps of an epoch that are not done yet; how many rows that makes."""
         if self.callbacks.watches("train"):
             return self._watched_pass(place, history, interrupt)
-        pieces = self._pieces
+        pieces, looked = self._pieces, time.monotonic()
         if self.resume is not None:
             pieces.most = self.resume.interval.steps or sys.maxsize
         for done, _ in pieces.run(self.source, place.epoch, place.steps):
             if self.progress.live:
                 self.progress.advance(done, self._logs())
+            if time.monotonic() - looked > LOOK_IN / 2:
+                self._look(place.epoch, pieces.steps)
+                looked = time.monotonic()
             self._checkpoint(place.epoch, pieces.steps, history, interrupt)
             interrupt.check()
-            if self._late():
+            if self._late() or self.stopped():
                 break
         return pieces.rows
 
@@ -365,8 +409,9 @@ class Fit:
                 self._refresh()
             self.loop.run(rows, size)
             self._newer = True
-            self._keep()
             logs = self._logs()
+            self._check_finite(place.epoch, logs["loss"])
+            self._keep(place.epoch, pieces.steps)
             self.progress.advance(pieces.rows, logs)
             self.callbacks.call("on_train_batch_end", batch, logs)
             if self.stopped() or self._late():

@@ -11,6 +11,7 @@ from chainrule.training.callbacks.learning_rate import (
 )
 from chainrule.training.callbacks.model_checkpoint import ModelCheckpoint
 from chainrule.training.callbacks.swap_averages import SwapEMAWeights
+from chainrule.training.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
     "BackupAndRestore",
@@ -24,4 +25,5 @@ __all__ = [
     "ModelCheckpoint",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
+    "TerminateOnNaN",
 ]
