@@ -111,3 +111,32 @@ def test_a_stream_is_not_read_again_where_it_cannot_be():
     model = make(rate=1e4)
     with pytest.warns(NonFiniteWarning, match="the loss became"):
         model.fit(batches, epochs=3, steps_per_epoch=10, verbose=0)
+
+
+class Own(chainrule.Model):
+    """A step of one's own that calls its loss by another name, or not at all."""
+
+    def __init__(self, logs):
+        super().__init__()
+        self.dense, self.logs = Dense(1, name="dense"), logs
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def train_step(self, data):
+        x, y = data
+        loss, gradients = self.value_and_grad(
+            lambda: self.compute_loss(x, y, self(x, training=True))
+        )
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {self.logs: loss}
+
+
+def test_steps_of_ones_own_are_watched_by_their_loss():
+    model = Own("loss")
+    model.compile(SGD(1e30), "mse")
+    error = caught(model, epochs=3)
+    assert "step" in error.where
+    model = Own("energy")
+    model.compile(SGD(1e30), "mse")
+    model.fit(X, Y, epochs=3, verbose=0)

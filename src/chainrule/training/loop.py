@@ -312,7 +312,7 @@ class Fit:
     def _end_epoch(self, epoch: int, history: History, interrupt: Interrupt) -> None:
         """Measure what is measured after an epoch, and tell everybody."""
         logs = self._logs()
-        self._check_finite(epoch, logs["loss"])
+        self._check_finite(epoch, logs)
         if self.measures is not None or self.callbacks.callbacks:
             self._keep(epoch + 1)
         if self.measures is not None:
@@ -360,8 +360,9 @@ class Fit:
     def _know(self, epoch: int, steps: int, state: State) -> None:
         self._known, self._kept = Known(epoch, steps, state), time.monotonic()
 
-    def _check_finite(self, epoch: int, loss: Any) -> None:
+    def _check_finite(self, epoch: int, logs: Logs) -> None:
         """Tell the guard where a loss that is not finite came from."""
+        loss = logs.get("loss", 0.0)  # steps of one's own may measure something else
         if self.guard is None or math.isfinite(loss) or self.stopped():
             return
         assert self._known is not None
@@ -372,7 +373,7 @@ class Fit:
 
     def _look(self, epoch: int, steps: int) -> None:
         """See that the loss is finite, and now and then keep the state."""
-        self._check_finite(epoch, self._logs()["loss"])
+        self._check_finite(epoch, self._logs())
         if time.monotonic() - self._kept > KEEP_EVERY:
             self._newer = True
             self._keep(epoch, steps)
@@ -410,7 +411,7 @@ class Fit:
             self.loop.run(rows, size)
             self._newer = True
             logs = self._logs()
-            self._check_finite(place.epoch, logs["loss"])
+            self._check_finite(place.epoch, logs)
             self._keep(place.epoch, pieces.steps)
             self.progress.advance(pieces.rows, logs)
             self.callbacks.call("on_train_batch_end", batch, logs)

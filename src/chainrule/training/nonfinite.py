@@ -156,7 +156,10 @@ def _find_single(
 
 def _holds(loop: Loop) -> bool:
     parts = [loop.read(part) for part in GUARDED]
-    return is_finite(parts) and is_finite(loop.read("metrics")["loss"])
+    metrics = loop.read("metrics")
+    # steps of one's own may measure something else
+    loss = metrics.get("loss") if isinstance(metrics, dict) else None
+    return is_finite(parts) and is_finite(loss)
 
 
 def _explain(loop: Loop, culprit: Culprit, value: float) -> NonFiniteError:
@@ -175,8 +178,10 @@ def _explain(loop: Loop, culprit: Culprit, value: float) -> NonFiniteError:
     output = next(v for v in node.outputs if not _is_finite(values[id(v)]))
     result = values[id(output)]
     row = _row(chain, values, culprit.rows)
-    forward = _leads_to(graph, node, graph.outputs[loss])
+    forward = loss is not None and _leads_to(graph, node, graph.outputs[loss])
     phase = "forward pass" if forward else "backward pass or the update"
+    if loss is None:
+        phase = "step"
     place = f"layer {node.scope}" if node.scope else "the loss" * forward
     sizes = " and ".join(_size(values[id(v)]) for v in node.inputs)
     return NonFiniteError(
@@ -189,14 +194,15 @@ def _explain(loop: Loop, culprit: Culprit, value: float) -> NonFiniteError:
     )
 
 
-def _position(state: State) -> int:
+def _position(state: State) -> int | None:
     """Where the sum of the losses stands among the leaves of the state."""
     names = tree.leaf_names(state)
-    return next(i for i, name in enumerate(names) if "['loss']['total']" in name)
+    found = (i for i, name in enumerate(names) if "['loss']['total']" in name)
+    return next(found, None)
 
 
 def _trace_back(
-    graph: Graph, values: dict[int, Array], loss: int
+    graph: Graph, values: dict[int, Array], loss: int | None
 ) -> tuple[Node, list[Node]] | None:
     """The node that made a number that is not finite of finite ones, and the way there.
 
@@ -205,7 +211,7 @@ def _trace_back(
     minus infinity of a mask.
     """
     makers = {id(value): node for node in graph.nodes for value in node.outputs}
-    starts = [graph.outputs[loss], *graph.outputs]
+    starts = [*graph.outputs] if loss is None else [graph.outputs[loss], *graph.outputs]
     bad = next((v for v in starts if not _is_finite(values[id(v)])), None)
     chain: list[Node] = []
     while bad is not None and id(bad) in makers:
