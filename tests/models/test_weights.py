@@ -14,7 +14,7 @@ import chainrule
 from chainrule import Input, Model, Sequential, load_model
 from chainrule.configurable import custom_object_scope
 from chainrule.errors import ArgumentError, FormatError
-from chainrule.layers import Dense, Layer
+from chainrule.layers import BatchNormalization, Dense, Layer
 from chainrule.models import clone_model, model_from_json
 from chainrule.training.saving import pack_arrays
 
@@ -369,3 +369,22 @@ def test_frozen_layers_are_frozen_in_the_saved_model(tmp_path):
     assert [v.path for v in loaded.trainable_weights] == [
         v.path for v in model.trainable_weights
     ]
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_frozen_normalization_keeps_its_statistics_and_uses_them(affine):
+    x = Input((4,))
+    normal = BatchNormalization(center=affine, scale=affine, name="normal")
+    model = Model(x, Dense(1, name="out")(normal(x)))
+    model.compile("sgd", "mse")
+    shifted = 3 * X + 1
+    model.fit(shifted, X[:, 0], verbose=0)
+    normal.trainable = False
+    before = normal.get_weights()
+    model.fit(shifted, X[:, 0], verbose=0)
+    for a, b in zip(before, normal.get_weights(), strict=True):
+        assert (a == b).all()
+    assert (model(shifted, training=True).numpy() == model(shifted).numpy()).all()
+    normal.trainable = True
+    model.fit(shifted, X[:, 0], verbose=0)
+    assert (before[-1] != normal.get_weights()[-1]).all()
