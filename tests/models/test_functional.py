@@ -10,8 +10,10 @@ import chainrule
 from chainrule import Input, Model, Sequential
 from chainrule.configurable import custom_object_scope
 from chainrule.errors import ArgumentError, ChainruleError, FormatError, TraceError
-from chainrule.layers import Dense, Dropout, InputLayer, Layer
+from chainrule.ir import tree
+from chainrule.layers import Dense, Dropout, InputLayer, Layer, TableEncoder
 from chainrule.models import Functional
+from tests.layers.test_contract import every_case
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
@@ -245,6 +247,41 @@ def test_classes_of_ones_own_can_be_drawn():
         assert_close(again(X).numpy(), each(X).numpy())
 
 
+@every_case
+def test_every_layer_can_be_drawn(case):
+    """A graph of any layer computes what the layer does, also when it is made again."""
+    chainrule.set_seed(0)
+    layer = case.make(name="drawn")
+    several = isinstance(case.sample, list)
+    shapes = case.sample if several else [case.sample]
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=(6, *shape)).astype(np.float32) for shape in shapes]
+    symbols = [Input(shape) for shape in shapes]
+    outputs = layer(symbols if several else symbols[0])
+    expected = layer(given if several else given[0])
+    assert tree.flatten(outputs)[1] == tree.flatten(expected)[1]
+    model = Model(symbols, outputs)
+    found = [value.numpy() for value in tree.flatten(model(given))[0]]
+    for symbol, a, b in zip(
+        model.outputs, found, tree.flatten(expected)[0], strict=True
+    ):
+        assert symbol.dtype == b.dtype
+        assert symbol.shape == (None, *b.shape[1:])
+        assert (a == b.numpy()).all()
+    for a, b in zip(found, tree.flatten(rebuilt(model)(given))[0], strict=True):
+        assert (a == b.numpy()).all()
+
+
+def test_layers_that_compute_on_raw_data_stand_before_a_graph():
+    encoder = TableEncoder()
+    encoder.adapt({"size": [1.0, 3.0]})
+    with pytest.raises(TraceError, match="no part of a graph"):
+        encoder(Input((1,)))
+    x = Input((1,))
+    model = Sequential([encoder, Model(x, x * 10)])
+    assert model.predict({"size": [3.0]}, verbose=0).tolist() == [[10.0]]
+
+
 # ---- config --------------------------------------------------------------------------
 
 
@@ -275,7 +312,8 @@ def test_constants_in_calls_are_kept():
         (lambda c: c["calls"][0].update(args=[{"symbol": True}]), "no call before it"),
         (lambda c: c["calls"][0].update(args=[{"lambda": 1}]), "no argument of a call"),
         (lambda c: c.update(outputs={"symbol": -1}), "no call before it"),
-        (lambda c: c.update(inputs=[]), "inputs are symbols"),
+        (lambda c: c.update(inputs=[]), "no call before it"),
+        (lambda c: c["layers"].reverse(), "do not stand first"),
     ],
 )
 def test_configs_that_do_not_fit_are_refused(change, part):

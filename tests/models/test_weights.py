@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import chainrule
 from chainrule import Input, Model, Sequential, load_model
 from chainrule.configurable import custom_object_scope
-from chainrule.errors import ArgumentError, FormatError
-from chainrule.layers import BatchNormalization, Dense, Layer
+from chainrule.errors import ArgumentError, ChainruleError, FormatError
+from chainrule.layers import BatchNormalization, Dense, Lambda, Layer
 from chainrule.models import clone_model, model_from_json
 from chainrule.training.saving import pack_arrays
 
@@ -388,3 +388,22 @@ def test_a_frozen_normalization_keeps_its_statistics_and_uses_them(affine):
     normal.trainable = True
     model.fit(shifted, X[:, 0], verbose=0)
     assert (before[-1] != normal.get_weights()[-1]).all()
+
+
+def test_code_is_not_saved(tmp_path):
+    x = Input((4,))
+    model = Model(x, Lambda(lambda y: y * 2, name="code")(x))
+    with pytest.raises(ChainruleError, match="code"):
+        model.save(tmp_path / "never")
+    with pytest.raises(ChainruleError, match="code"):
+        model.to_json()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_description_that_could_not_be_loaded_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr("chainrule.training.saving.LARGEST_DESCRIPTION", 10_000)
+    words = Words()
+    words.words = ["word"] * 10_000
+    model = Model(x := Input((4,)), words(x))
+    with pytest.raises(ArgumentError, match="too large to be saved"):
+        model.save(tmp_path / "never")

@@ -55,8 +55,16 @@ def from_tensor(where: str, inputs: Any) -> Any:
     """`inputs`, with the numbers of a tensor in its place.
 
     Raises:
-        TraceError: for a tensor without numbers.
+        TraceError: for a tensor without numbers, and for a symbol.
     """
+    if has_symbol([inputs]):
+        raise TraceError(
+            "this layer computes before the compiled program: it is no part of a graph",
+            where=where,
+            got="a symbol",
+            fix=f"Sequential([{where}, Model(inputs, outputs)]), with a graph that "
+            "begins behind this layer",
+        )
     if not isinstance(inputs, Value):
         return inputs
     if inputs.data is None:

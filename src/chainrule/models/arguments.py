@@ -90,6 +90,20 @@ def decode(value: Any, symbols: Sequence[Any]) -> Any:
     return _KINDS[kind](inside, symbols)
 
 
+def count_symbols(value: Any) -> int:
+    """How many symbols an encoded argument has.
+
+    Example:
+        >>> count_symbols({"dict": {"a": {"symbol": 0}, "b": [{"symbol": 1}]}})
+        2
+    """
+    if isinstance(value, list):
+        return sum(map(count_symbols, value))
+    if not isinstance(value, dict):
+        return 0
+    return int("symbol" in value) + sum(map(count_symbols, value.values()))
+
+
 def _symbol(number: Any, symbols: Sequence[Any]) -> Any:
     if type(number) is not int or not 0 <= number < len(symbols):
         raise FormatError(

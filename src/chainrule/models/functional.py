@@ -11,7 +11,7 @@ from chainrule.errors import ArgumentError, FormatError
 from chainrule.functional.recording import FUNCTIONS, Symbol
 from chainrule.ir import tree
 from chainrule.layers import Layer
-from chainrule.models.arguments import decode, encode
+from chainrule.models.arguments import count_symbols, decode, encode
 from chainrule.models.graph import Graph, function_name
 from chainrule.models.model import Model
 from chainrule.models.prepare import Outputs
@@ -122,7 +122,7 @@ class Functional(Model):
             return super().from_config(config)
         made = [layers.deserialize(part) for part in config["layers"]]
         by_name = {layer.name: layer for layer in made}
-        symbols = [x.output for x in made if isinstance(x, layers.InputLayer)]
+        symbols = _starts(made, config["inputs"])
         for call in config["calls"]:
             target = _target(call, by_name)
             args = decode(call["args"], symbols)
@@ -270,6 +270,23 @@ def _describe_call(call: Any, numbers: Mapping[int, int]) -> dict[str, Any]:
     target = {"layer": call.name} if function is None else {"function": function}
     args, kwargs = encode(list(call.args), numbers), encode(call.kwargs, numbers)
     return {**target, "args": args, "kwargs": kwargs}
+
+
+def _starts(made: Sequence[Layer], inputs: Any) -> list[Any]:
+    """The symbols of the inputs, whose layers stand first.
+
+    Raises:
+        FormatError: where there are fewer such layers than inputs.
+    """
+    count = count_symbols(inputs)
+    sources = [layer for layer in made[:count] if isinstance(layer, layers.InputLayer)]
+    if len(sources) < count:
+        raise FormatError(
+            "the layers of the inputs do not stand first",
+            got=f"{len(sources)} of them",
+            expected=count,
+        )
+    return [source.output for source in sources]
 
 
 def _target(call: Mapping[str, Any], by_name: Mapping[str, Layer]) -> Any:
