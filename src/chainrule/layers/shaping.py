@@ -36,7 +36,9 @@ class Flatten(Layer):
         self, data_format: str | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(**options)
-        self.data_format = check_data_format(self.name, data_format)
+        if data_format is not None:  # what is not given is not shown either
+            data_format = check_data_format(self.name, data_format)
+        self.data_format = data_format
 
     def call(self, inputs: Tensor) -> Tensor:
         """The input as a matrix."""
