@@ -104,6 +104,23 @@ class Emitter:
         self.builder.ret_void()
         return str(self.module)
 
+    # ---- shares ----------------------------------------------------------------------
+
+    def part(self, extent: int, unit: int) -> tuple[IRValue, IRValue]:
+        """This thread's positions of `extent`, cut into pieces of `unit`."""
+        builder, bounds = self.builder, []
+        pieces = -(-extent // unit)
+        for who in (self.thread, builder.add(self.thread, integer(1))):
+            piece = builder.sdiv(builder.mul(who, integer(pieces)), self.threads)
+            bounds.append(self.least(builder.mul(piece, integer(unit)), extent))
+        return bounds[0], bounds[1]
+
+    def least(self, value: IRValue, limit: IRValue | int) -> IRValue:
+        """The smaller of two numbers."""
+        most = integer(limit) if isinstance(limit, int) else limit
+        inside = self.builder.icmp_signed("<", value, most)
+        return self.builder.select(inside, value, most)
+
     # ---- loops -----------------------------------------------------------------------
 
     @property

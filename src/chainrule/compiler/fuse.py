@@ -9,7 +9,7 @@ its loops and read what it computes at the same point.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from chainrule.compiler.expression import Expression
@@ -390,16 +390,3 @@ def _express_contract(
         elements.append(low.element(value, indices))
     dtype = node.outputs[0].spec.dtype
     return low.pool.make("multiply", dtype, tuple(elements), ()), own
-
-
-def schedule(groups: Sequence[Group]) -> list[Group]:
-    """The groups in an order that keeps every dependence, earliest made first."""
-    done: set[Group] = set()
-    order: list[Group] = []
-    waiting = list(groups)
-    while waiting:
-        ready = next(group for group in waiting if group.after <= done)
-        waiting.remove(ready)
-        done.add(ready)
-        order.append(ready)
-    return order

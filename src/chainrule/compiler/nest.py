@@ -13,13 +13,13 @@ from chainrule.compiler.kernel import Fold, LoopKernel, Write
 from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number
 from chainrule.compiler.llvm_types import IRValue, ir
+from chainrule.compiler.shares import LOOP_ROWS, cut_axis, together
 from chainrule.ir.dtype import DType
 
 LONG_SUM = 4096  # terms from which on a sum is added in pieces
 PIECE = 128  # steps of a piece
 WIDE = 4  # vectors side by side where lanes fold down columns
 DEEP = 64  # rows from which on that pays
-SHARED_ROWS = 8  # from so many rows on, threads share rows rather than lanes
 
 
 def lanes_for(kernel: LoopKernel, target: Target) -> int:
@@ -54,31 +54,41 @@ class _Nest:
     def __init__(self, kernel: LoopKernel, emitter: Emitter) -> None:
         self.kernel = kernel
         self.emitter = emitter
+        self.cut = cut_axis(kernel, emitter.lanes)
         self.stages = StageEmitter(emitter, per_row=kernel.lane is None)
 
     def emit(self) -> None:
         rows = math.prod(axis.extent for axis in self.kernel.rows)
-        share_rows = rows >= SHARED_ROWS or self.kernel.lane is None
+        share_rows = rows >= LOOP_ROWS or self.kernel.lane is None
         if not rows:
             return
         start, stop = integer(0), integer(rows)
         if share_rows:
-            start, stop = self.share(rows)
+            start, stop = self._share_rows(rows)
         with self.emitter.loop(start, stop) as flat:
             positions = self._decode(flat)
             with self.emitter.level(positions):
                 self._row(share_rows)
 
-    def share(self, count: int) -> tuple[IRValue, IRValue]:
-        """This thread's part of `count` equal pieces."""
-        builder, (thread, threads) = self.emitter.builder, self._who()
-        total = integer(count)
-        start = builder.sdiv(builder.mul(thread, total), threads)
-        after = builder.add(thread, integer(1))
-        return start, builder.sdiv(builder.mul(after, total), threads)
+    def _share_rows(self, count: int) -> tuple[IRValue, IRValue]:
+        """This thread's part of the rows: whole positions of an axis that is cut."""
+        emitter, axis = self.emitter, self.cut
+        if axis is None:
+            return emitter.part(count, 1)
+        inner = integer(count // axis.extent)
+        first, last = emitter.part(axis.extent, together(axis.extent))
+        builder = emitter.builder
+        return builder.mul(first, inner), builder.mul(last, inner)
 
-    def _who(self) -> tuple[IRValue, IRValue]:
-        return self.emitter.thread, self.emitter.threads
+    def _share_lanes(self, lane: Axis) -> tuple[IRValue, IRValue]:
+        """This thread's part of the blocks of lanes."""
+        emitter, width = self.emitter, self.emitter.lanes
+        if self.cut is not lane:
+            return emitter.part(-(-lane.extent // width), 1)
+        first, last = emitter.part(lane.extent, together(lane.extent))
+        builder, size = emitter.builder, integer(width)
+        last = builder.add(last, integer(width - 1))
+        return builder.sdiv(first, size), builder.sdiv(last, size)
 
     def _decode(self, flat: IRValue) -> dict[Axis, IRValue]:
         """The positions of the row axes in the row number `flat`."""
@@ -98,9 +108,9 @@ class _Nest:
             return
         width = self.emitter.lanes
         blocks = -(-lane.extent // width)
-        bounds = (
-            (integer(0), integer(blocks)) if rows_are_shared else self.share(blocks)
-        )
+        bounds = integer(0), integer(blocks)
+        if not rows_are_shared:
+            bounds = self._share_lanes(lane)
         for _ in lane_blocks(self.emitter, lane, bounds, exact=rows_are_shared):
             self.stages.run(self.kernel.stages)
 

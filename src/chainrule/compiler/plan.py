@@ -7,27 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from chainrule.compiler.build import KernelBuilder
-from chainrule.compiler.fuse import (
-    Group,
-    Grouping,
-    depends,
-    find_roots,
-    schedule,
-    view_base,
-)
+from chainrule.compiler.engine import host_target
+from chainrule.compiler.fuse import Group, Grouping, depends, find_roots, view_base
 from chainrule.compiler.index import of
 from chainrule.compiler.kernel import (
     ContractKernel,
     Fold,
     Kernel,
     LibraryKernel,
+    LoopKernel,
     Write,
 )
 from chainrule.compiler.lower import Store, dense_strides, padded_strides
 from chainrule.compiler.memory import Arena, Lifetime, plan_arena
+from chainrule.compiler.nest import lanes_for
 from chainrule.compiler.passes import drop_dead, inline_calls, simplify
 from chainrule.compiler.passes.arrange import arrange_operands, separate_outputs
 from chainrule.compiler.passes.rebuild import Builder
+from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
@@ -101,8 +98,8 @@ def make_plan(
     for root in roots:
         grouping.add(root)
     over = _donate(graph, grouping, stores, donations)
-    groups = schedule(grouping.groups)
-    return _assemble(graph, groups, stores, (over, donations), guard)
+    donated = over, donations
+    return _assemble(graph, grouping.groups, stores, donated, guard)
 
 
 def _stores(
@@ -190,6 +187,55 @@ def _is_added_to(group: Group, value: Value, stores: dict[int, Store]) -> bool:
 # ---- assembling ----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Use:
+    """How a step touches memory.
+
+    Attributes:
+        written: whether it writes there.
+        own: the extent of the leading axis, where each thread touches only its share of
+            that; 0 where any thread may touch anything.
+        parallel: whether threads share the step.
+    """
+
+    written: bool
+    own: int
+    parallel: bool
+
+    def clashes(self, other: _Use, same: bool) -> bool:
+        """Whether a barrier must stand between two uses, of the `same` value or not."""
+        if not (self.written or other.written):
+            return False
+        if not (self.parallel or other.parallel):
+            return False  # the first thread does both, in order
+        both = self.parallel and other.parallel
+        return not (same and both and self.own and self.own == other.own)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A kernel on its way to becoming a step."""
+
+    kernel: Kernel
+    values: tuple[Value, ...]
+    work: int
+    uses: dict[int, _Use]
+
+    @property
+    def parallel(self) -> bool:
+        """Whether threads share it."""
+        return any(use.parallel for use in self.uses.values())
+
+    def shared(self) -> _Piece:
+        """The same, shared by threads."""
+        uses = {key: replace(use, parallel=True) for key, use in self.uses.items()}
+        return replace(self, uses=uses)
+
+    def owns(self) -> set[tuple[int, int]]:
+        """What each thread touches a share of: whose memory, and the extent."""
+        return {(key, use.own) for key, use in self.uses.items() if use.own}
+
+
 def _assemble(
     graph: Graph,
     groups: Sequence[Group],
@@ -201,22 +247,129 @@ def _assemble(
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
     builder = KernelBuilder(stores, kept, codes)
-    built = [builder.build(group) for group in groups if not _is_empty(group)]
+    pieces = {
+        group: _piece(*builder.build(group), stores, over)
+        for group in groups
+        if not _is_empty(group)
+    }
+    pieces = dict(zip(pieces, _share(list(pieces.values())), strict=True))
+    ordered = _in_order(groups, pieces)
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = {id(value) for value in (*graph.inputs, *graph.outputs)} | over.keys()
-    arena = plan_arena(_lifetimes(built, stores, outside - inside), guard)
-    steps: list[Step] = []
-    since: list[tuple[Step, dict[int, bool]]] = []
-    for kernel, values in built:
-        work = work_of(kernel)
-        step = Step(kernel, tuple(values), work, work >= PARALLEL_WORK, False)
-        touched = _touched(step, over)
-        if any(_conflict(step, touched, *other, arena) for other in since):
-            step = replace(step, barrier=True)
+    arena = plan_arena(_lifetimes(ordered, stores, outside - inside), guard)
+    barriers = _barriers(ordered, arena)
+    steps = tuple(
+        Step(piece.kernel, piece.values, piece.work, piece.parallel, barrier)
+        for piece, barrier in zip(ordered, barriers, strict=True)
+    )
+    return Plan(graph, steps, stores, arena, over, codes)
+
+
+def _piece(
+    kernel: Kernel,
+    values: list[Value],
+    stores: dict[int, Store],
+    over: dict[int, Value],
+) -> _Piece:
+    work, written = work_of(kernel), written_buffers(kernel)
+    axis = cut_axis(kernel, _lanes(kernel))
+    own = own_buffers(kernel, axis, values, stores) if axis is not None else set()
+    uses: dict[int, _Use] = {}
+    for number, value in enumerate(values):
+        key = id(over.get(id(value), value))
+        extent = axis.extent if axis is not None and number in own else 0
+        known = uses.get(key, _Use(False, extent, work >= PARALLEL_WORK))
+        uses[key] = replace(
+            known,
+            written=known.written or number in written,
+            own=min(known.own, extent),
+        )
+    return _Piece(kernel, tuple(values), work, uses)
+
+
+def _lanes(kernel: Kernel) -> int:
+    """How many elements the code of a kernel computes side by side."""
+    if isinstance(kernel, LoopKernel):
+        return lanes_for(kernel, host_target())
+    if isinstance(kernel, ContractKernel):
+        return host_target().lanes(kernel.product.dtype.itemsize)
+    return 1
+
+
+def _share(pieces: list[_Piece]) -> list[_Piece]:
+    """Let threads share what little work goes on with what they share anyway.
+
+    A thread then finds in its own cache what it reads, and waits for nobody.
+    """
+    owned: set[tuple[int, int]] = set()
+    for piece in pieces:
+        if piece.parallel:
+            owned |= piece.owns()
+    changed = True
+    while changed:
+        changed = False
+        for number, piece in enumerate(pieces):
+            if not piece.parallel and piece.owns() & owned:
+                pieces[number] = piece.shared()
+                owned |= piece.owns()
+                changed = True
+    return pieces
+
+
+def _in_order(groups: Sequence[Group], pieces: dict[Group, _Piece]) -> list[_Piece]:
+    """An order that keeps every dependence, with as few barriers as may be.
+
+    What needs no barrier goes first; else what was made earliest.
+    """
+    done: set[Group] = set()
+    waiting = list(groups)
+    ordered: list[_Piece] = []
+    since: dict[int, set[_Use]] = {}
+    while waiting:
+        ready = [group for group in waiting if group.after <= done]
+        free = (g for g in ready if g not in pieces or _is_free(pieces[g], since))
+        chosen = next(free, None)
+        if chosen is None:
+            chosen, since = ready[0], {}
+        waiting.remove(chosen)
+        done.add(chosen)
+        if chosen in pieces:
+            ordered.append(pieces[chosen])
+            for key, use in pieces[chosen].uses.items():
+                since.setdefault(key, set()).add(use)
+    return ordered
+
+
+def _is_free(piece: _Piece, since: dict[int, set[_Use]]) -> bool:
+    """Whether a step may follow these uses without a barrier."""
+    return not any(
+        use.clashes(other, same=True)
+        for key, use in piece.uses.items()
+        for other in since.get(key, ())
+    )
+
+
+def _barriers(pieces: Sequence[_Piece], arena: Arena) -> list[bool]:
+    """Before which steps every thread waits for the others."""
+    barriers: list[bool] = []
+    since: list[_Piece] = []
+    for piece in pieces:
+        barriers.append(any(_conflict(piece, other, arena) for other in since))
+        if barriers[-1]:
             since = []
-        since.append((step, touched))
-        steps.append(step)
-    return Plan(graph, tuple(steps), stores, arena, over, codes)
+        since.append(piece)
+    return barriers
+
+
+def _conflict(piece: _Piece, other: _Piece, arena: Arena) -> bool:
+    """Whether a barrier must stand between two steps."""
+    if not piece.parallel and not other.parallel:
+        return False
+    return any(
+        use.clashes(another, key == other_key) and arena.overlap(key, other_key)
+        for key, use in piece.uses.items()
+        for other_key, another in other.uses.items()
+    )
 
 
 def _kept(graph: Graph, groups: Sequence[Group]) -> set[int]:
@@ -233,33 +386,6 @@ def _is_empty(group: Group) -> bool:
     return all(0 in root.spec.shape for root in group.roots)
 
 
-def _touched(step: Step, over: dict[int, Value]) -> dict[int, bool]:
-    """The memory that a step touches, by whose it is, and whether it is written."""
-    written = written_buffers(step.kernel)
-    touched: dict[int, bool] = {}
-    for number, value in enumerate(step.values):
-        key = id(over.get(id(value), value))
-        touched[key] = touched.get(key, False) or number in written
-    return touched
-
-
-def _conflict(
-    step: Step,
-    touched: dict[int, bool],
-    other: Step,
-    others: dict[int, bool],
-    arena: Arena,
-) -> bool:
-    """Whether a barrier must stand between two steps."""
-    if not step.parallel and not other.parallel:
-        return False  # the first thread does both, in order
-    for key, written in touched.items():
-        for other_key, other_written in others.items():
-            if (written or other_written) and arena.overlap(key, other_key):
-                return True
-    return False
-
-
 def written_buffers(kernel: Kernel) -> set[int]:
     """The numbers of the buffers that a kernel writes."""
     if isinstance(kernel, LibraryKernel):
@@ -268,23 +394,42 @@ def written_buffers(kernel: Kernel) -> set[int]:
 
 
 def _lifetimes(
-    built: Sequence[tuple[Kernel, list[Value]]],
-    stores: dict[int, Store],
-    outside: set[int],
+    pieces: Sequence[_Piece], stores: dict[int, Store], outside: set[int]
 ) -> list[Lifetime]:
-    """Lives of the values that are computed, and whose memory is not `outside`."""
+    """Lives of the values that are computed, and whose memory is not `outside`.
+
+    What threads share lives from barrier to barrier: within, one of them may be behind.
+    """
     spans: dict[int, tuple[int, int]] = {}
-    for position, (_, values) in enumerate(built):
-        for value in values:
+    for (first, last), piece in zip(_stretches(pieces), pieces, strict=True):
+        for value in piece.values:
             if id(value) not in outside and value.data is None:
-                first, _ = spans.get(id(value), (position, position))
-                spans[id(value)] = first, position
+                begun, ended = spans.get(id(value), (first, last))
+                spans[id(value)] = min(begun, first), max(ended, last)
     lives = []
     for key, (first, last) in spans.items():
         store = stores[key]
         nbytes = store.extent * store.value.spec.dtype.itemsize
         lives.append(Lifetime(key, nbytes, first, last))
     return lives
+
+
+def _stretches(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
+    """For each step, the first and last step that may run at the same time."""
+    since: dict[int, set[_Use]] = {}
+    starts: list[int] = []
+    for number, piece in enumerate(pieces):
+        free = bool(starts) and _is_free(piece, since)
+        if not free:
+            since = {}
+        starts.append(starts[-1] if free else number)
+        for key, use in piece.uses.items():
+            since.setdefault(key, set()).add(use)
+    ends = {start: number for number, start in enumerate(starts)}
+    return [
+        (start, ends[start]) if piece.parallel else (number, number)
+        for number, (start, piece) in enumerate(zip(starts, pieces, strict=True))
+    ]
 
 
 def work_of(kernel: Kernel) -> int:

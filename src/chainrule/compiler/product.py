@@ -16,6 +16,7 @@ from chainrule.compiler.kernels.elementwise import stored_type
 from chainrule.compiler.kernels.gemm import function_type, transposed_product
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
+from chainrule.compiler.shares import SHARED_OUTER, shares_columns, together
 
 TILE_ROWS = 24  # of a product with a short sum; its tile stays in the first cache
 STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read along
@@ -23,8 +24,6 @@ TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once
 LONG_SUM = 192
 TILE_COLUMNS = 64
 SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
-SHARED_OUTER = 8
-SHARED_ROWS = 32
 # Matrices that an epilogue reads are asked for ahead where second-level caches cannot
 # hold them; where they can, asking costs 1 part in 20.
 FETCHED_BYTES = 4 << 20
@@ -33,7 +32,8 @@ LINE_BYTES = 64
 KEPT_OPERAND_BYTES = 1 << 20
 
 
-Piece: TypeAlias = "tuple[IRValue, IRValue]"  # where it begins, and how long it is
+# of an axis: where it begins, and where it ends or how long it is
+Piece: TypeAlias = "tuple[IRValue, IRValue]"
 
 
 def is_plain(kernel: ContractKernel) -> bool:
@@ -78,18 +78,17 @@ class _Product:
     def emit(self) -> None:
         kernel = self.kernel
         outer = math.prod(axis.extent for axis in kernel.outer)
-        bounds = [integer(0), integer(outer)]
-        rows = [integer(0), integer(kernel.m.extent)]
-        columns = [integer(0), integer(kernel.n.extent)]
-        lanes = self.emitter.lanes
+        part, lanes = self.emitter.part, self.emitter.lanes
+        bounds = integer(0), integer(outer)
+        rows = integer(0), integer(kernel.m.extent)
+        columns = integer(0), integer(kernel.n.extent)
         if outer >= SHARED_OUTER:
-            bounds = self._share(outer, 1, outer)
-        elif kernel.n.extent >= 2 * lanes and not shares_rows(kernel):
-            blocks = -(-kernel.n.extent // lanes)
-            columns = self._share(blocks, lanes, kernel.n.extent)
+            bounds = part(outer, 1)
+        elif shares_columns(kernel, lanes):
+            unit = together(kernel.n.extent)
+            columns = part(kernel.n.extent, lanes if unit % lanes else unit)
         else:
-            blocks = -(-kernel.m.extent // 4)
-            rows = self._share(blocks, 4, kernel.m.extent)
+            rows = part(kernel.m.extent, together(kernel.m.extent))
         with self.emitter.loop(bounds[0], bounds[1]) as flat:
             positions = self._decode(flat)
             with self.emitter.level(positions):
@@ -97,23 +96,6 @@ class _Product:
                     self._plain(rows, columns)
                 else:
                     self._tiles(rows, columns)
-
-    def _share(self, blocks: int, width: int, extent: int) -> list[IRValue]:
-        """This thread's part of `blocks` blocks of `width`, cut at `extent`."""
-        builder, thread = self.emitter.builder, self.emitter.thread
-        bounds = []
-        for who in (thread, builder.add(thread, integer(1))):
-            block = builder.sdiv(
-                builder.mul(who, integer(blocks)), self.emitter.threads
-            )
-            bounds.append(
-                self._least(builder.mul(block, integer(width)), integer(extent))
-            )
-        return bounds
-
-    def _least(self, a: IRValue, b: IRValue) -> IRValue:
-        builder = self.emitter.builder
-        return builder.select(builder.icmp_signed("<", a, b), a, b)
 
     def _decode(self, flat: IRValue) -> dict[Axis, IRValue]:
         builder, positions = self.emitter.builder, {}
@@ -124,7 +106,7 @@ class _Product:
             positions[self.kernel.outer[0]] = flat
         return positions
 
-    def _plain(self, rows: list[IRValue], columns: list[IRValue]) -> None:
+    def _plain(self, rows: Piece, columns: Piece) -> None:
         """The whole share at once, into its place."""
         builder, stage = self.emitter.builder, self.kernel.stages[0]
         m, n = self.kernel.m, self.kernel.n
@@ -136,7 +118,7 @@ class _Product:
             pitch = integer(stage.offset.coefficient(m))
             self._call(target, pitch, (rows[0], height), (columns[0], width))
 
-    def _tiles(self, rows: list[IRValue], columns: list[IRValue]) -> None:
+    def _tiles(self, rows: Piece, columns: Piece) -> None:
         """Tile by tile into scratch memory, each followed by its epilogue."""
         along_rows = goes_along_rows(self.kernel)
         spans = (rows, self.tile_rows), (columns, TILE_COLUMNS)
@@ -150,12 +132,12 @@ class _Product:
                 self._epilogue(row, column)
 
     @contextmanager
-    def _pieces(self, bounds: list[IRValue], size: int) -> Iterator[Piece]:
+    def _pieces(self, bounds: Piece, size: int) -> Iterator[Piece]:
         """A loop over pieces of `size`: where each begins and how long it is."""
         emitter = self.emitter
         with emitter.level({}), emitter.loop(bounds[0], bounds[1], size) as start:
             rest = emitter.builder.sub(bounds[1], start)
-            yield start, self._least(rest, integer(size))
+            yield start, emitter.least(rest, size)
 
     def _fetch(self, rows: Piece, columns: Piece) -> None:
         """Ask for the parts of other matrices that the epilogue of a tile will read."""
@@ -289,17 +271,6 @@ def fetches(kernel: ContractKernel) -> bool:
     points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
     size = points * kernel.product.dtype.itemsize * len(streams(kernel))
     return goes_along_rows(kernel) and size > FETCHED_BYTES
-
-
-def shares_rows(kernel: ContractKernel) -> bool:
-    """Whether threads share the rows of a product rather than its columns.
-
-    Where the left operand and the result are larger than the right operand, which each
-    thread then reads whole. A thread's rows also lie together in memory: of columns
-    side by side, each core would fetch ahead what another core is writing.
-    """
-    rows, columns, depth = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)
-    return rows >= SHARED_ROWS and rows * (depth + columns) > depth * columns
 
 
 def block_function(kernel: ContractKernel) -> str:

@@ -1,0 +1,155 @@
+"""Shares of threads: which part of a kernel is whose, and what it touches.
+
+Where threads cut the leading axis of what they read and write in the same way in one
+kernel after another, each finds what it wrote itself: nobody need wait for the others,
+and nothing moves between the caches of cores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from chainrule.compiler.expression import Expression, Place
+from chainrule.compiler.index import Axis, FromData, Index, of
+from chainrule.compiler.kernel import (
+    ContractKernel,
+    Kernel,
+    LibraryKernel,
+    LoopKernel,
+    Operand,
+    Write,
+)
+from chainrule.compiler.lower import Store
+from chainrule.ir.value import Value
+
+SHARED_OUTER = 8  # from so many products on, threads share whole products
+SHARED_ROWS = 32  # from so many rows on, they may share the rows of one
+LOOP_ROWS = 8  # from so many rows on, they share rows of a loop rather than lanes
+MANY = 128  # positions from which on shares are whole vectors
+FEW_TOGETHER, MANY_TOGETHER = 4, 16
+
+
+def together(extent: int) -> int:
+    """How many positions of an axis always belong to one thread."""
+    return MANY_TOGETHER if extent >= MANY else FEW_TOGETHER
+
+
+def shares_rows(kernel: ContractKernel) -> bool:
+    """Whether threads share the rows of a product rather than its columns.
+
+    Where the left operand and the result are larger than the right operand, which each
+    thread then reads whole. A thread's rows also lie together in memory: of columns
+    side by side, each core would fetch ahead what another core is writing.
+    """
+    rows, columns, depth = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)
+    return rows >= SHARED_ROWS and rows * (depth + columns) > depth * columns
+
+
+def shares_columns(kernel: ContractKernel, lanes: int) -> bool:
+    """Whether threads share the columns of a product."""
+    return kernel.n.extent >= 2 * lanes and not shares_rows(kernel)
+
+
+def cut_axis(kernel: Kernel, lanes: int) -> Axis | None:
+    """The axis that threads cut into pieces of `together(extent)`.
+
+    None where they share the kernel in another way. `lanes` are those of its code.
+    """
+    if isinstance(kernel, LibraryKernel):
+        return None
+    if isinstance(kernel, ContractKernel):
+        if math.prod(axis.extent for axis in kernel.outer) != 1:
+            return None
+        if not shares_columns(kernel, lanes):
+            return kernel.m
+        return kernel.n if together(kernel.n.extent) % lanes == 0 else None
+    return _cut_loop(kernel, lanes)
+
+
+def _cut_loop(kernel: LoopKernel, lanes: int) -> Axis | None:
+    if not kernel.rows:
+        lane = kernel.lane
+        if lane is None or together(lane.extent) % lanes:
+            return None
+        return lane
+    count = math.prod(axis.extent for axis in kernel.rows)
+    by_rows = count >= LOOP_ROWS or kernel.lane is None
+    first = kernel.rows[0]
+    return first if by_rows and first.extent >= SHARED_ROWS else None
+
+
+def own_buffers(
+    kernel: Kernel, axis: Axis, values: Sequence[Value], stores: dict[int, Store]
+) -> set[int]:
+    """The buffers of which a position of `axis` touches only what lies at it.
+
+    That is, at the same position of the leading axis of the value in the buffer.
+    """
+    strangers: set[int] = set()
+    touched: set[int] = set()
+    for buffer, offset in _accesses(kernel):
+        touched.add(buffer)
+        value = values[buffer]
+        shape, strides = value.spec.shape, stores[id(value)].strides
+        if (
+            not shape
+            or shape[0] != axis.extent
+            or not _stays_at(offset, axis, strides[0])
+        ):
+            strangers.add(buffer)
+    return touched - strangers
+
+
+def _stays_at(offset: Index, axis: Axis, stride: int) -> bool:
+    """Whether an offset lies in the stretch of `stride` that belongs to `axis`."""
+    if axis.extent == 1 or offset.coefficient(axis) != stride:
+        return False
+    low, high = (offset + of(axis) * -stride).bounds()
+    return low >= 0 and high < stride
+
+
+def _accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
+    """Every buffer with an offset at which it is read or written."""
+    if isinstance(kernel, LibraryKernel):
+        return
+    if isinstance(kernel, ContractKernel):
+        yield kernel.a.buffer, _operand_offset(kernel, kernel.a, kernel.m)
+        yield kernel.b.buffer, _operand_offset(kernel, kernel.b, kernel.n)
+    for stage in kernel.stages:
+        if isinstance(stage, Write):
+            yield stage.buffer, stage.offset
+    yield from _loads([stage.expression for stage in kernel.stages])
+
+
+def _operand_offset(kernel: ContractKernel, operand: Operand, axis: Axis) -> Index:
+    offset = of(axis) * operand.row + operand.offset
+    for extent, stride in zip(kernel.sums, operand.sums, strict=True):
+        offset = offset + of(Axis(extent)) * stride
+    return offset
+
+
+def _loads(expressions: Sequence[Expression]) -> Iterator[tuple[int, Index]]:
+    """What expressions read, in indices that are data as well."""
+    seen: set[int] = set()
+    stack = list(expressions)
+    while stack:
+        expression = stack.pop()
+        if id(expression) in seen:
+            continue
+        seen.add(id(expression))
+        stack.extend(expression.inputs)
+        detail = expression.detail
+        if isinstance(detail, Place):
+            yield detail.buffer, detail.offset
+            stack.extend(_data(detail.offset))
+        elif isinstance(detail, Index):
+            stack.extend(_data(detail))
+
+
+def _data(index: Index) -> Iterator[Expression]:
+    for atom, _ in index.terms:
+        if isinstance(atom, FromData):
+            yield atom.expression
+        elif not isinstance(atom, Axis):
+            yield from _data(atom.index)
