@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.expression import Expression, Place, Pool, in_order
-from chainrule.compiler.fuse import Group, express, is_fold, view_base
+from chainrule.compiler.fuse import Group, express, is_fold, splits_axes, view_base
 from chainrule.compiler.index import Axis, Index, dot, of
 from chainrule.compiler.kernel import (
     ContractKernel,
@@ -17,7 +17,7 @@ from chainrule.compiler.kernel import (
     Operand,
     Write,
 )
-from chainrule.compiler.lower import Indices, Lowering, Store
+from chainrule.compiler.lower import Indices, Lowering, Store, dense_strides
 from chainrule.errors import GraphError
 from chainrule.ir.dtype import DType
 from chainrule.ir.value import Node, Value
@@ -232,15 +232,21 @@ def _split_rows(group: Group) -> tuple[tuple[Axis, ...], Axis | None]:
 
 
 def view_strides(value: Value, stores: dict[int, Store]) -> tuple[int, ...]:
-    """Strides of a stored value, or of one seen through axes in another order."""
-    order = tuple(range(value.spec.ndim))
-    while value.node is not None and id(value) not in stores:
-        if value.node.primitive.name != "permute_dims":
-            raise GraphError("an operand is not stored", got=value.spec)
-        order = tuple(value.node.params["axes"][axis] for axis in order)
-        value = value.node.inputs[0]
-    strides = stores[id(value)].strides
-    return tuple(strides[axis] for axis in order)
+    """Strides of a stored value, or of a view of it; see `view_base`."""
+    if value.node is None or id(value) in stores:
+        return stores[id(value)].strides
+    strides = view_strides(value.node.inputs[0], stores)
+    name = value.node.primitive.name
+    if name == "permute_dims":
+        return tuple(strides[axis] for axis in value.node.params["axes"])
+    counts = splits_axes(value) if name == "reshape" else None
+    if counts is None:
+        raise GraphError("an operand is not stored", got=value.spec)
+    split: list[int] = []
+    for count, stride in zip(counts, strides, strict=True):
+        inner = value.spec.shape[len(split) : len(split) + count]
+        split += [step * stride for step in dense_strides(inner)]
+    return tuple(split)
 
 
 def _sum_strides(

@@ -171,12 +171,33 @@ def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
 
 
 def view_base(value: Value, stores: Container[int]) -> Value:
-    """The stored value of which `value` is a view with axes in another order."""
+    """The stored value of which `value` is a view: axes in another order, or split."""
     while value.node is not None and id(value) not in stores:
-        if value.node.primitive.name != "permute_dims":
+        name, source = value.node.primitive.name, value.node.inputs[0]
+        if name == "reshape" and splits_axes(value):
+            maker = source.node
+            turned = maker is not None and maker.primitive.name == "permute_dims"
+            if id(source) in stores or not turned:
+                return source
+        if name != "permute_dims":
             break
-        value = value.node.inputs[0]
+        value = source
     return value
+
+
+def splits_axes(value: Value) -> list[int] | None:
+    """For a reshape that only splits axes: how many axes each axis becomes."""
+    assert value.node is not None
+    rest = list(value.spec.shape)
+    counts: list[int] = []
+    for extent in value.node.inputs[0].spec.shape:
+        taken = product = 1
+        while rest and (product := product * rest.pop(0)) < extent:
+            taken += 1
+        if product != extent:
+            return None
+        counts.append(taken)
+    return None if rest else counts
 
 
 def uses_blocks(node: Node) -> bool:

@@ -24,6 +24,7 @@ from chainrule.compiler.nest import lanes_for
 from chainrule.compiler.passes import drop_dead, inline_calls, simplify
 from chainrule.compiler.passes.arrange import arrange_operands, separate_outputs
 from chainrule.compiler.passes.rebuild import Builder
+from chainrule.compiler.passes.split import split_sums
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape, Spec
@@ -90,6 +91,7 @@ def make_plan(
         guard: bytes to leave unused behind each block of memory.
     """
     graph = simplify(inline_calls(graph))
+    graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph, forced = arrange_operands(graph)
     graph = drop_dead(separate_outputs(graph))
     roots = find_roots(graph, forced)

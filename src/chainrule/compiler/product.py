@@ -79,6 +79,9 @@ class _Product:
         kernel = self.kernel
         outer = math.prod(axis.extent for axis in kernel.outer)
         part, lanes = self.emitter.part, self.emitter.lanes
+        if outer > 1 and shares_columns(kernel, lanes):
+            self._blocks(outer, -(-kernel.n.extent // lanes))
+            return
         bounds = integer(0), integer(outer)
         rows = integer(0), integer(kernel.m.extent)
         columns = integer(0), integer(kernel.n.extent)
@@ -90,12 +93,33 @@ class _Product:
         else:
             rows = part(kernel.m.extent, together(kernel.m.extent))
         with self.emitter.loop(bounds[0], bounds[1]) as flat:
-            positions = self._decode(flat)
-            with self.emitter.level(positions):
-                if is_plain(kernel):
-                    self._plain(rows, columns)
-                else:
-                    self._tiles(rows, columns)
+            self._product(flat, rows, columns)
+
+    def _blocks(self, outer: int, blocks: int) -> None:
+        """This thread's blocks of columns of several products, one after the other."""
+        emitter, builder, n = self.emitter, self.emitter.builder, self.kernel.n.extent
+        rows = integer(0), integer(self.kernel.m.extent)
+        first, last = emitter.part(outer * blocks, 1)
+        each, lanes = integer(blocks), integer(emitter.lanes)
+        after = builder.sdiv(builder.add(last, integer(blocks - 1)), each)
+        with emitter.loop(builder.sdiv(first, each), after) as flat:
+            before = builder.mul(flat, each)
+            columns = []
+            for bound in (first, last):
+                inside = emitter.least(builder.sub(bound, before), blocks)
+                below = builder.icmp_signed("<", inside, integer(0))
+                block = builder.select(below, integer(0), inside)
+                columns.append(emitter.least(builder.mul(block, lanes), n))
+            self._product(flat, rows, (columns[0], columns[1]))
+
+    def _product(self, flat: IRValue, rows: Piece, columns: Piece) -> None:
+        """Rows and columns, from where to where, of the product number `flat`."""
+        positions = self._decode(flat)
+        with self.emitter.level(positions):
+            if is_plain(self.kernel):
+                self._plain(rows, columns)
+            else:
+                self._tiles(rows, columns)
 
     def _decode(self, flat: IRValue) -> dict[Axis, IRValue]:
         builder, positions = self.emitter.builder, {}
