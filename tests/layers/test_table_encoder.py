@@ -114,7 +114,7 @@ def network() -> cr.Sequential:
 
 def test_a_model_takes_raw_rows_and_keeps_that_when_saved(tmp_path: Path) -> None:
     model = network()
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     before = model.predict(ROWS, verbose=0)
     history = model.fit(
         ROWS, [0, 1, 0, 1], epochs=3, validation_data=(ROWS, [0, 1, 0, 1]), verbose=0

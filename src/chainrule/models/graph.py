@@ -169,3 +169,9 @@ def function_name(call: Call) -> str | None:
     """The name of a recorded function in `FUNCTIONS`; None for a layer."""
     name = getattr(call.target, "__name__", "")
     return name if FUNCTIONS.get(name) is call.target else None
+
+
+def maker(symbols: Any) -> Any:
+    """The layer or function that gave a tree of symbols."""
+    found = symbols_in(symbols)
+    return found[0].call.target if found else None

@@ -14,6 +14,7 @@ from chainrule.ir import tree
 from chainrule.layers import Layer
 from chainrule.layers.host import entered, inside_entry
 from chainrule.models.ends import sample_shape
+from chainrule.models.graph import maker
 from chainrule.models.model import Model, Shape
 from chainrule.models.prepare import Outputs
 from chainrule.symbolic import SymbolicTensor
@@ -132,7 +133,7 @@ class Sequential(Model):
         known = self._symbols[1:]
         del self._symbols[1:]
         for layer, symbol in zip_longest(rest, known[: len(rest)]):
-            same = symbol is not None and _maker(symbol) is layer
+            same = symbol is not None and maker(symbol) is layer
             last = self._symbols[-1]
             self._symbols.append(symbol if same else layer(last))
         self.inputs = self._symbols[:1]
@@ -317,12 +318,6 @@ class Sequential(Model):
 def shapes_of(symbols: Any) -> Any:
     """The shapes of a tree of symbols."""
     return tree.tree_map(lambda symbol: symbol.shape, symbols)
-
-
-def _maker(symbols: Any) -> Any:
-    """The layer that gave some symbols."""
-    found = symbols_in(symbols)
-    return found[0].call.target if found else None
 
 
 def _flatten(parts: Sequence[Layer]) -> Iterator[Layer]:

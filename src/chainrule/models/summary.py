@@ -13,6 +13,7 @@ from chainrule.errors import ArgumentError
 from chainrule.functional.recording import Call, symbols_in
 from chainrule.layers import InputLayer, Layer
 from chainrule.models.cost import Cost, cost_of
+from chainrule.models.graph import maker
 
 BATCH = 32  # rows of the step whose cost is told
 SHARES = {"name": 0.38, "shape": 0.26, "parameters": 0.18, "flops": 0.2}
@@ -125,7 +126,7 @@ def _own_rows(model: Any, path: str, depth: int) -> Iterator[Row]:
     graph = getattr(model, "_graph", None)
     if graph is None:
         symbols = getattr(model, "_symbols", None) or []
-        shapes = {id(_maker(symbol)): _shape(symbol) for symbol in symbols}
+        shapes = {id(maker(symbol)): _shape(symbol) for symbol in symbols}
         for layer in model.layers:
             yield _layer_row(layer, path, shapes.get(id(layer)), depth)
         return
@@ -162,11 +163,6 @@ def _source_name(symbol: Any, by_call: dict[int, str]) -> str:
     name = by_call.get(id(symbol.call), symbol.call.name)
     several = len(symbols_in(symbol.call.outputs)) > 1
     return f"{name}[{symbol.position}]" if several else name
-
-
-def _maker(symbols: Any) -> Any:
-    found = symbols_in(symbols)
-    return found[0].call.target if found else None
 
 
 def _shape(symbols: Any) -> Any:
