@@ -23,6 +23,13 @@ from tests.models.test_mistakes import (
 )
 
 MISTAKES = {
+    "entropy, classes": (
+        [sigmoid(1)],
+        "crossentropy",
+        CLASSES,
+        ["2 mistakes", "binary cross-entropy needs labels from 0 to 1"],
+        ["Dense(3, activation='softmax', name='out')", f"loss='{SPARSE}'"],
+    ),
     "focal, classes": (
         [sigmoid(1)],
         "binary_focal_crossentropy",
@@ -121,6 +128,9 @@ def test_a_mistake_is_refused_with_the_corrected_line(case):
 
 
 FINE = {
+    "entropy": ([sigmoid(1)], "crossentropy", BITS),
+    "entropy, class numbers": ([softmax(3)], "crossentropy", CLASSES),
+    "entropy, one-hot": ([softmax(3)], "ce", ONE_HOT),
     "focal": ([sigmoid(1)], "binary_focal_crossentropy", BITS),
     "focal, categorical": ([softmax(3)], "categorical_focal_crossentropy", ONE_HOT),
     "generalized": ([softmax(3)], "categorical_generalized_cross_entropy", CLASSES),

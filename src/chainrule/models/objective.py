@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +194,12 @@ class View:
         if not isinstance(self.loss, str):
             return self.loss
         return losses.resolve(self.loss, (None, *(y or ())), (None, *predicted))
+
+    def meant(self, y: SampleShape, predicted: SampleShape | None) -> View:
+        """The objective with the loss that these shapes make of its name."""
+        if predicted is None or not isinstance(self.loss, str):
+            return self
+        return replace(self, loss=self.loss_for(y, predicted))
 
     def resolve(
         self,

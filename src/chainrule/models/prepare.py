@@ -188,6 +188,7 @@ class Preparation:
             if view.output is not None:
                 name = f"{name}[{view.output!r}]"
             if part is not None:
+                view = view.meant(part.shape[1:], network.output_shape)
                 part = fit_targets(part, network.output_shape, view.name == SPARSE)
             usable = part is not None and self._check_finite(part, name)
             first = _alone(x) if number == 0 else None
