@@ -243,6 +243,30 @@ def _unpadded(
     return shifted // step, condition
 
 
+def _to_windows(low: Lowering, node: Node, indices: Indices) -> Expression:
+    axis, stride = node.params["axis"], node.params["stride"]
+    position = indices[axis] * stride + indices[-1] * node.params["dilation"]
+    return low.element(
+        node.inputs[0], (*indices[:axis], position, *indices[axis + 1 :])
+    )
+
+
+def _from_windows(low: Lowering, node: Node, indices: Indices) -> Expression:
+    source, axis = node.inputs[0], node.params["axis"]
+    zero = low.pool.number(0, source.spec.dtype)
+    if source.spec.size == 0:
+        return zero
+    position = indices[axis] + indices[-1] * -node.params["dilation"]
+    widths = [0, 1, node.params["stride"] - 1]
+    extent = source.spec.shape[axis]
+    window, condition = _unpadded(low, position, extent, widths, None)
+    moved = (*indices[:axis], window, *indices[axis + 1 :])
+    if condition is None:
+        return low.element(source, moved)
+    place = low.load(source, moved, condition)
+    return low.pool.make("where", source.spec.dtype, (condition, place, zero), ())
+
+
 def _concatenate(low: Lowering, node: Node, indices: Indices) -> Expression:
     axis, start = node.params["axis"], 0
     position = low.pool.position(indices[axis], int64)
@@ -336,6 +360,8 @@ ROWS: dict[str, Row] = {
     "flip": _flip,
     "pad": _pad,
     "concatenate": _concatenate,
+    "to_windows": _to_windows,
+    "from_windows": _from_windows,
     "iota": _iota,
     "random_bits": _random_bits,
     "take": _take,
@@ -347,6 +373,7 @@ ROWS: dict[str, Row] = {
 READS_STORED: dict[str, tuple[int, ...]] = {
     "pad": (0,),
     "concatenate": (-1,),
+    "from_windows": (0,),
     "take": (0,),
     "take_along_axis": (0,),
 }

@@ -85,6 +85,7 @@ from chainrule.ops.reduce import (
     reduce_sum,
     shift,
 )
+from chainrule.ops.window import from_windows, to_windows
 
 __all__ = [
     "Operation",
@@ -121,6 +122,7 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "from_windows",
     "identity",
     "iota",
     "less",
@@ -165,6 +167,7 @@ __all__ = [
     "take_along_axis",
     "tan",
     "tanh",
+    "to_windows",
     "trunc",
     "where",
 ]
