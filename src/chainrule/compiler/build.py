@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from chainrule.compiler.expression import Expression, Place, Pool, in_order
-from chainrule.compiler.fuse import Group, express, is_fold, splits_axes, view_base
+from chainrule.compiler.fuse import Group, express, is_fold
 from chainrule.compiler.index import Axis, Index, dot, of
 from chainrule.compiler.kernel import (
     ContractKernel,
@@ -17,7 +17,8 @@ from chainrule.compiler.kernel import (
     Operand,
     Write,
 )
-from chainrule.compiler.lower import Indices, Lowering, Store, dense_strides
+from chainrule.compiler.lower import Indices, Lowering, Store
+from chainrule.compiler.view import view_of
 from chainrule.errors import GraphError
 from chainrule.ir.dtype import DType
 from chainrule.ir.value import Node, Value
@@ -33,14 +34,20 @@ class KernelBuilder:
         stores: the values kept in memory.
         kept: the ids of the values that somebody outside of their group reads.
         codes: messages of bounds checks; their positions plus one are status codes.
+        copies: the ids of operands that were copied into an order of their own.
     """
 
     def __init__(
-        self, stores: dict[int, Store], kept: set[int], codes: list[tuple[Node, int]]
+        self,
+        stores: dict[int, Store],
+        kept: set[int],
+        codes: list[tuple[Node, int]],
+        copies: Container[int] = (),
     ) -> None:
         self.stores = stores
         self.kept = kept
         self.codes = codes
+        self.copies = copies
 
     def build(self, group: Group) -> tuple[Kernel, list[Value]]:
         """The kernel, and the values in its buffers."""
@@ -137,7 +144,8 @@ class KernelBuilder:
         side: int,
     ) -> Operand:
         sums, batch, free = axes
-        strides = view_strides(value, self.stores)
+        view = view_of(value, self.copies, self.stores)
+        strides = view.strides
         extents = value.spec.shape
         summed = merge([(extents[axis], strides[axis]) for axis in sums])
         _, rows, columns = shape
@@ -151,8 +159,10 @@ class KernelBuilder:
         else:
             outer += [0] * other_rows + own[:-1]
         row = own[-1] if own else 0
-        number = low.buffer(view_base(value, self.stores))
-        return Operand(number, 0, row, tuple(s for _, s in summed), tuple(outer))
+        number = low.buffer(view.base)
+        return Operand(
+            number, view.offset, row, tuple(s for _, s in summed), tuple(outer)
+        )
 
     def _contract(
         self,
@@ -178,8 +188,8 @@ class KernelBuilder:
         extents = [left.spec.shape[axis] for axis in sums[0]]
         both = zip(
             extents,
-            _sum_strides(left, sums[0], self.stores),
-            _sum_strides(right, sums[1], self.stores),
+            self._sum_strides(left, sums[0]),
+            self._sum_strides(right, sums[1]),
             strict=True,
         )
         merged = merge_pairs(list(both))
@@ -190,7 +200,13 @@ class KernelBuilder:
         if n.extent == 1 and m.extent > 1 and 1 in (a.row, a.sums[-1]):
             # a single column is computed as a row, so that lanes lie along it
             a, b, m, n = b, a, n, m
+        if n.extent > 1 and 1 not in (b.row, b.sums[-1]):
+            raise GraphError("a right operand lies along no axis", where=name, got=b)
         return ContractKernel(name, outer, m, n, lengths, a, b, product, writes, dtypes)
+
+    def _sum_strides(self, value: Value, axes: Sequence[int]) -> list[int]:
+        strides = view_of(value, self.copies, self.stores).strides
+        return [strides[axis] for axis in axes]
 
     # ---- library ---------------------------------------------------------------------
 
@@ -229,31 +245,6 @@ def _split_rows(group: Group) -> tuple[tuple[Axis, ...], Axis | None]:
     if group.kind == "row" or not rows:
         return rows, None
     return rows[:-1], rows[-1]
-
-
-def view_strides(value: Value, stores: dict[int, Store]) -> tuple[int, ...]:
-    """Strides of a stored value, or of a view of it; see `view_base`."""
-    if value.node is None or id(value) in stores:
-        return stores[id(value)].strides
-    strides = view_strides(value.node.inputs[0], stores)
-    name = value.node.primitive.name
-    if name == "permute_dims":
-        return tuple(strides[axis] for axis in value.node.params["axes"])
-    counts = splits_axes(value) if name == "reshape" else None
-    if counts is None:
-        raise GraphError("an operand is not stored", got=value.spec)
-    split: list[int] = []
-    for count, stride in zip(counts, strides, strict=True):
-        inner = value.spec.shape[len(split) : len(split) + count]
-        split += [step * stride for step in dense_strides(inner)]
-    return tuple(split)
-
-
-def _sum_strides(
-    value: Value, axes: Sequence[int], stores: dict[int, Store]
-) -> list[int]:
-    strides = view_strides(value, stores)
-    return [strides[axis] for axis in axes]
 
 
 def merge(axes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

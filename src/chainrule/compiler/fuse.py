@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.index import Axis, of
 from chainrule.compiler.lower import READS_STORED, Indices, Lowering, Store
+from chainrule.compiler.view import view_base
 from chainrule.ir.dtype import bool_
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape
@@ -170,36 +171,6 @@ def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
         yield from (view_base(value, copies) for value in node.inputs)
 
 
-def view_base(value: Value, stores: Container[int]) -> Value:
-    """The stored value of which `value` is a view: axes in another order, or split."""
-    while value.node is not None and id(value) not in stores:
-        name, source = value.node.primitive.name, value.node.inputs[0]
-        if name == "reshape" and splits_axes(value):
-            maker = source.node
-            turned = maker is not None and maker.primitive.name == "permute_dims"
-            if id(source) in stores or not turned:
-                return source
-        if name != "permute_dims":
-            break
-        value = source
-    return value
-
-
-def splits_axes(value: Value) -> list[int] | None:
-    """For a reshape that only splits axes: how many axes each axis becomes."""
-    assert value.node is not None
-    rest = list(value.spec.shape)
-    counts: list[int] = []
-    for extent in value.node.inputs[0].spec.shape:
-        taken = product = 1
-        while rest and (product := product * rest.pop(0)) < extent:
-            taken += 1
-        if product != extent:
-            return None
-        counts.append(taken)
-    return None if rest else counts
-
-
 def uses_blocks(node: Node) -> bool:
     """Whether a contraction is done by the matrix building block."""
     if node.primitive.name != "contract":
@@ -213,10 +184,12 @@ class Grouping:
 
     Args:
         stores: the values that are kept in memory: inputs, constants and every root.
+        copies: the ids of operands that were copied into an order of their own.
     """
 
-    def __init__(self, stores: dict[int, Store]) -> None:
+    def __init__(self, stores: dict[int, Store], copies: Container[int] = ()) -> None:
         self.stores = stores
+        self.copies = copies
         self.groups: list[Group] = []
         self.home: dict[int, Group] = {}
         self._weights: dict[int, int] = {}
@@ -230,7 +203,7 @@ class Grouping:
             self._join(group, root, {id(value) for value in node.inputs})
         elif uses_blocks(node):
             group = self._found("contract", tuple(map(Axis, root.spec.shape)))
-            bases = [view_base(value, self.stores) for value in node.inputs]
+            bases = [view_base(value, self.copies) for value in node.inputs]
             self._join(group, root, set(map(id, bases)))
         else:
             self._place(root, node)

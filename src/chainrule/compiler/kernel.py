@@ -81,7 +81,7 @@ class ContractKernel:
         outer: the loops around the product (batch axes).
         m: the row axis of the result.
         n: its column axis.
-        sums: extents of the contracted axes, outer first; at most two.
+        sums: extents of the contracted axes, outer first.
         a: the left operand.
         b: the right operand.
         product: the local that stands for an element of the product.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
-from chainrule.compiler.fuse import Group, Grouping, depends, find_roots, view_base
+from chainrule.compiler.fuse import Group, Grouping, depends, find_roots
 from chainrule.compiler.index import of
 from chainrule.compiler.kernel import (
     ContractKernel,
@@ -26,6 +26,7 @@ from chainrule.compiler.passes.arrange import arrange_operands, separate_outputs
 from chainrule.compiler.passes.rebuild import Builder
 from chainrule.compiler.passes.split import split_sums
 from chainrule.compiler.shares import cut_axis, own_buffers
+from chainrule.compiler.view import view_base
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
@@ -96,12 +97,12 @@ def make_plan(
     graph = drop_dead(separate_outputs(graph))
     roots = find_roots(graph, forced)
     stores = _stores(graph, roots, donations)
-    grouping = Grouping(stores)
+    grouping = Grouping(stores, forced)
     for root in roots:
         grouping.add(root)
     over = _donate(graph, grouping, stores, donations)
-    donated = over, donations
-    return _assemble(graph, grouping.groups, stores, donated, guard)
+    stored = stores, forced
+    return _assemble(graph, grouping.groups, stored, (over, donations), guard)
 
 
 def _stores(
@@ -158,15 +159,15 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     if id(value) not in group.reads:
         return True
     if group.kind == "library":
-        return _is_added_to(group, value, grouping.stores)
+        return _is_added_to(group, value)
     if value.spec.shape != group.domain:
         return False
     roots = group.roots
     if group.kind == "contract":
         root, *roots = roots
         assert root.node is not None
-        stores = grouping.stores
-        if any(view_base(operand, stores) is value for operand in root.node.inputs):
+        copies = grouping.copies
+        if any(view_base(operand, copies) is value for operand in root.node.inputs):
             return False
     point = {tuple(map(of, group.rows))}
     return all(
@@ -174,7 +175,7 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     )
 
 
-def _is_added_to(group: Group, value: Value, stores: dict[int, Store]) -> bool:
+def _is_added_to(group: Group, value: Value) -> bool:
     """Whether `group` scatters into `value`, and reads it for nothing else."""
     node = group.roots[0].node
     assert node is not None
@@ -182,7 +183,7 @@ def _is_added_to(group: Group, value: Value, stores: dict[int, Store]) -> bool:
     return (
         node.primitive.name == "scatter_add"
         and first is value
-        and all(view_base(other, stores) is not value for other in others)
+        and all(other is not value for other in others)
     )
 
 
@@ -241,14 +242,15 @@ class _Piece:
 def _assemble(
     graph: Graph,
     groups: Sequence[Group],
-    stores: dict[int, Store],
+    stored: tuple[dict[int, Store], set[int]],
     donated: tuple[dict[int, Value], Sequence[tuple[int, int]]],
     guard: int,
 ) -> Plan:
     over, donations = donated
+    stores, copies = stored
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
-    builder = KernelBuilder(stores, kept, codes)
+    builder = KernelBuilder(stores, kept, codes, copies)
     pieces = {
         group: _piece(*builder.build(group), stores, over)
         for group in groups

@@ -23,7 +23,9 @@ STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
 TILE_COLUMNS = 64
-SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
+TILE_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
+SCRATCH_BYTES = 2 * TILE_BYTES  # a tile, and what is to be added to it
+BLOCK_SUMS = 2  # axes that the building block sums over
 # Matrices that an epilogue reads are asked for ahead where second-level caches cannot
 # hold them; where they can, asking costs 1 part in 20.
 FETCHED_BYTES = 4 << 20
@@ -38,7 +40,7 @@ Piece: TypeAlias = "tuple[IRValue, IRValue]"
 
 def is_plain(kernel: ContractKernel) -> bool:
     """Whether the product itself is all that is stored, row by row."""
-    if len(kernel.stages) != 1:
+    if len(kernel.stages) != 1 or len(kernel.sums) > BLOCK_SUMS:
         return False
     stage = kernel.stages[0]
     unit = stage.offset.coefficient(kernel.n) == 1 or kernel.n.extent == 1
@@ -151,7 +153,7 @@ class _Product:
             row, column = (first, second) if along_rows else (second, first)
             if fetches(self.kernel):
                 self._fetch(row, column)
-            self._call(self.scratch, integer(TILE_COLUMNS), row, column)
+            self._sum(integer(TILE_COLUMNS), row, column)
             with self.emitter.level({}):
                 self._epilogue(row, column)
 
@@ -175,6 +177,57 @@ class _Product:
                     for place in self.streams:
                         base = emitter.index(place.offset).value
                         emitter.prefetch(emitter.address(place.buffer, base))
+
+    def _sum(
+        self,
+        pitch: IRValue,
+        rows: Piece,
+        columns: Piece,
+    ) -> None:
+        """A tile, summed over all axes: those that the block leaves, one by one."""
+        emitter = self.emitter
+        self._call(self.scratch, pitch, rows, columns)
+        leading = math.prod(self.kernel.sums[:-BLOCK_SUMS])
+        if leading == 1:
+            return
+        more = emitter.builder.gep(
+            self.scratch, [integer(TILE_BYTES)], source_etype=BYTE
+        )
+        with emitter.loop(integer(1), integer(leading)) as number:
+            with emitter.level({}):
+                self._call(more, pitch, rows, columns, number)
+            self._add(more, rows[1], columns[1])
+
+    def _add(self, more: IRValue, height: IRValue, width: IRValue) -> None:
+        """Add a tile to the one in scratch memory."""
+        emitter, builder = self.emitter, self.emitter.builder
+        kind = ir.VectorType(self.item, emitter.lanes)
+        align = self.kernel.product.dtype.itemsize
+        with emitter.loop(integer(0), height) as line:
+            start = builder.mul(line, integer(TILE_COLUMNS))
+            with emitter.loop(integer(0), width, emitter.lanes) as column:
+                place = [builder.add(start, column)]
+                sums, parts = (
+                    builder.gep(tile, place, source_etype=self.item)
+                    for tile in (self.scratch, more)
+                )
+                loaded = [builder.load(p, typ=kind, align=align) for p in (sums, parts)]
+                builder.store(builder.fadd(*loaded), sums, align=align)
+
+    def _leading(self, number: IRValue | None) -> list[IRValue]:
+        """How far both operands move for the summed axes that the block leaves."""
+        builder, moves = self.emitter.builder, [integer(0), integer(0)]
+        if number is None:
+            return moves
+        axes = range(len(self.kernel.sums) - BLOCK_SUMS)
+        for axis in reversed(axes):
+            extent = integer(self.kernel.sums[axis])
+            index = builder.urem(number, extent) if axis else number
+            number = builder.udiv(number, extent) if axis else number
+            for side, operand in enumerate((self.kernel.a, self.kernel.b)):
+                step = builder.mul(index, integer(operand.sums[axis]))
+                moves[side] = builder.add(moves[side], step)
+        return moves
 
     def _epilogue(self, rows: Piece, columns: Piece) -> None:
         emitter, builder = self.emitter, self.emitter.builder
@@ -225,15 +278,19 @@ class _Product:
         pitch: IRValue,
         rows: Piece,
         columns: Piece,
+        number: IRValue | None = None,
     ) -> None:
-        """A call of the building block for a piece of the product."""
+        """A call of the building block for a piece of the product.
+
+        `number` counts the positions of the summed axes that the block leaves; the
+        first where None.
+        """
         a, b = self.kernel.a, self.kernel.b
-        left = self._operand(a, rows[0])
-        right = self._operand(b, columns[0])
-        sums = (
-            self.kernel.sums if len(self.kernel.sums) == 2 else (1, *self.kernel.sums)
-        )
-        strides = [s if len(s) == 2 else (0, *s) for s in (a.sums, b.sums)]
+        moved = self._leading(number)
+        left = self._operand(a, rows[0], moved[0])
+        right = self._operand(b, columns[0], moved[1])
+        sums = (1, *self.kernel.sums)[-BLOCK_SUMS:]
+        strides = [(0, *steps)[-BLOCK_SUMS:] for steps in (a.sums, b.sums)]
         shape = [rows[1], columns[1], integer(sums[1]), integer(sums[0])]
         shape += [integer(strides[0][0]), integer(strides[1][0])]
         name = block_function(self.kernel)
@@ -245,11 +302,12 @@ class _Product:
         function = self.emitter.builder.inttoptr(self.block, kind)
         self.emitter.builder.call(function, arguments)
 
-    def _operand(self, operand: Operand, position: IRValue) -> IRValue:
+    def _operand(self, operand: Operand, position: IRValue, moved: IRValue) -> IRValue:
         """The address of the operand's first element from `position` on."""
         builder = self.emitter.builder
         place = builder.mul(position, integer(operand.row))
         place = builder.add(place, integer(operand.offset))
+        place = builder.add(place, moved)
         for axis, stride in zip(self.kernel.outer, operand.outer, strict=True):
             index = self.emitter.position_of(axis).value
             place = builder.add(place, builder.mul(index, integer(stride)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.compiler.passes.rebuild import Builder, Environment
+from chainrule.compiler.view import contiguous_axis, slides
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity, permute_dims
@@ -32,7 +33,8 @@ def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:
     """`graph` with operands of contractions that matrix kernels can read.
 
     The right operand must be contiguous along its last free or its last summed axis,
-    and the summed axes must be at most two. Others are copied into order.
+    and the summed axes must be at most two, where they are not those of windows. Others
+    are copied into order.
 
     Returns:
         The graph, and the ids of the copies, which must be stored.
@@ -56,10 +58,11 @@ def _arranged(
 ) -> tuple[tuple[Value, ...], dict[str, Any]]:
     sums, batch = node.params["sums"], node.params["batch"]
     a, b = inputs
-    many = len(sums[0]) > 2
+    # windows are read where they lie, however many axes are summed
+    many = len(sums[0]) > 2 and not any(slides(value, forced) for value in inputs)
     columns = free_axes(b.spec.ndim, sums[1], batch[1])
     ends = {columns[-1] if columns else None, sums[1][-1] if sums[1] else None}
-    order_b = many or (_last_axis(b) not in ends and b.spec.size > 1)
+    order_b = many or (contiguous_axis(b, forced) not in ends and b.spec.size > 1)
     new_sums, new_batch = list(sums), list(batch)
     values = [a, b]
     for side, wanted in enumerate((many, order_b)):
@@ -78,15 +81,3 @@ def _arranged(
         )
         forced.add(id(values[side]))
     return tuple(values), {"sums": tuple(new_sums), "batch": tuple(new_batch)}
-
-
-def _last_axis(value: Value) -> int | None:
-    """The axis of `value` along which memory is contiguous, through permutations."""
-    order = tuple(range(value.spec.ndim))
-    while value.node is not None and value.node.primitive.name == "permute_dims":
-        order = tuple(value.node.params["axes"][axis] for axis in order)
-        value = value.node.inputs[0]
-    last = value.spec.ndim - 1
-    while last > 0 and value.spec.shape[last] == 1:
-        last -= 1
-    return order.index(last) if last in order else None
