@@ -1,0 +1,520 @@
+"""Convolution and pooling over any number of axes, channels last.
+
+Inputs are `(samples, *positions, channels)`. Both are windows that slide over the
+positions: convolution contracts them with a kernel, pooling folds them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule import ops
+from chainrule.autodiff.checkpoint import custom_vjp
+from chainrule.errors import ArgumentError, ShapeError
+from chainrule.functional.promotion import ArrayLike, Tensor, promoted_floats
+from chainrule.ir.dtype import int64
+from chainrule.ir.trace import constant
+from chainrule.ops.window import covered
+
+Lengths = tuple[int, ...]
+Padding = str | Sequence[Sequence[int]]
+
+
+def as_lengths(name: str, value: Any, rank: int, least: int = 1) -> Lengths:
+    """One length for every axis: `value` itself, or `value` on each.
+
+    Raises:
+        ArgumentError: when it is neither, or a length is below `least`.
+
+    Example:
+        >>> as_lengths("strides", 2, rank=2)
+        (2, 2)
+    """
+    many = isinstance(value, Sequence) and not isinstance(value, str)
+    found = tuple(value) if many else (value,) * rank
+    whole = all(hasattr(n, "__index__") and not isinstance(n, bool) for n in found)
+    if len(found) != rank or not whole or any(int(n) < least for n in found):
+        raise ArgumentError(
+            f"{name} must be an integer, or one for every axis",
+            where=name,
+            got=f"{name}={value!r}",
+            expected=f"{least} or more, once or {rank} times",
+        )
+    return tuple(int(n) for n in found)
+
+
+def padding_widths(
+    padding: Padding, lengths: Lengths, sizes: Lengths, strides: Lengths
+) -> tuple[tuple[int, int], ...]:
+    """How many zeros to put before and after each axis of positions.
+
+    `valid` puts none; `same` as many as give `ceil(length / stride)` windows, the odd
+    one after; `causal` all before, so that no window looks ahead; a pair for each axis
+    says it outright.
+
+    Args:
+        padding: one of these.
+        lengths: of the axes.
+        sizes: how many positions a window reaches over.
+        strides: the steps of the windows.
+
+    Raises:
+        ArgumentError: for anything else.
+
+    Example:
+        >>> padding_widths("same", (5,), (3,), (2,))
+        ((1, 1),)
+        >>> padding_widths("causal", (5,), (3,), (1,))
+        ((2, 0),)
+    """
+    if isinstance(padding, str):
+        kind = padding.lower()
+        if kind == "valid":
+            return ((0, 0),) * len(lengths)
+        if kind == "causal":
+            return tuple((size - 1, 0) for size in sizes)
+        if kind == "same":
+            return tuple(map(_same_width, lengths, sizes, strides))
+    else:
+        pairs = tuple(tuple(int(n) for n in pair) for pair in padding)
+        fits = all(len(p) == 2 and min(p) >= 0 for p in pairs)
+        if len(pairs) == len(lengths) and fits:
+            return tuple((a, b) for a, b in pairs)
+    raise ArgumentError(
+        "unknown padding",
+        where="padding",
+        got=repr(padding),
+        expected="'valid', 'same', 'causal', or a pair (before, after) for every axis",
+    )
+
+
+def _same_width(length: int, size: int, stride: int) -> tuple[int, int]:
+    count = -(-length // stride)
+    total = max((count - 1) * stride + size - length, 0)
+    return total // 2, total - total // 2
+
+
+def sliding_windows(
+    x: Tensor, sizes: Lengths, strides: Lengths, dilations: Lengths
+) -> Tensor:
+    """The windows over the positions of x: `(samples, *windows, *sizes, channels)`.
+
+    Windows that do not fit whole are left out, so that an axis has
+    `(length - dilation * (size - 1) - 1) // stride + 1` of them.
+
+    Example:
+        >>> x = ops.iota(shape=(4,), axis=0, dtype=int64)
+        >>> sliding_windows(ops.reshape(x, shape=(1, 4, 1)), (2,), (1,), (1,)).shape
+        (1, 3, 2, 1)
+    """
+    rank = len(sizes)
+    taps = list(zip(sizes, strides, dilations, strict=True))
+    for axis, (size, stride, dilation) in enumerate(taps, 1):
+        reach = (size - 1) * dilation + 1
+        count = max((x.spec.shape[axis] - reach) // stride + 1, 0)
+        x = _windows_along(x, axis, (count, size, stride, dilation))
+    channels = rank + 1
+    order = (*range(channels), *range(channels + 1, channels + 1 + rank), channels)
+    return ops.permute_dims(x, axes=order)
+
+
+def _windows_along(x: Tensor, axis: int, of: tuple[int, int, int, int]) -> Tensor:
+    """Windows along one axis, their elements along a new last axis."""
+    count, size, stride, dilation = of
+    shape = x.spec.shape
+    if size == stride and dilation == 1:
+        # windows side by side are an axis cut in two
+        zeros, ones = (0,) * len(shape), (1,) * len(shape)
+        stop = (*shape[:axis], count * size, *shape[axis + 1 :])
+        x = ops.slice_(x, start=zeros, stop=stop, step=ones)
+        cut = (*shape[:axis], count, size, *shape[axis + 1 :])
+        x = ops.reshape(x, shape=cut)
+        rest = (*range(axis + 1), *range(axis + 2, len(cut)), axis + 1)
+        return ops.permute_dims(x, axes=rest)
+    x = ops.broadcast_to(ops.reshape(x, shape=(*shape, 1)), shape=(*shape, size))
+    return ops.to_windows(x, axis=axis, count=count, stride=stride, dilation=dilation)
+
+
+def _padded(x: Tensor, widths: Sequence[tuple[int, int]], fill: float = 0.0) -> Tensor:
+    """x with `fill` around its positions."""
+    if not any(map(any, widths)):
+        return x
+    low = (0, *(before for before, _ in widths), 0)
+    high = (0, *(after for _, after in widths), 0)
+    return ops.pad(x, fill, low=low, high=high, interior=(0,) * len(low))
+
+
+# ---- convolution ---------------------------------------------------------------------
+
+
+def conv(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    /,
+    *,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "valid",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Windows of x weighted by a kernel and summed (a cross-correlation).
+
+    `y[n, o, f] = sum over k, c of x[n, o * stride + k * dilation, c] * kernel[k, c, f]`
+    for any number of axes of positions o and of taps k.
+
+    Args:
+        x: `(samples, *positions, channels)`.
+        kernel: `(*taps, channels / groups, filters)`.
+        strides: how far windows are apart, on every axis or on each.
+        padding: see `padding_widths`.
+        dilation: how far the taps of a window are apart.
+        groups: channels and filters are split into so many parts, each with its own
+            kernel; as many as channels make a depthwise convolution.
+
+    Raises:
+        ShapeError: when shapes do not fit together.
+
+    Example:
+        >>> x = [[[1.0], [2.0], [3.0], [4.0]]]
+        >>> conv(x, [[[1.0]], [[10.0]]]).numpy().ravel().tolist()
+        [21.0, 32.0, 43.0]
+    """
+    values, weights = promoted_floats(x, kernel)
+    rank = values.spec.ndim - 2
+    _check_kernel(values.spec.shape, weights.spec.shape, groups)
+    sizes = weights.spec.shape[:rank]
+    steps = as_lengths("strides", strides, rank)
+    spread = as_lengths("dilation", dilation, rank)
+    reach = tuple((k - 1) * d + 1 for k, d in zip(sizes, spread, strict=True))
+    widths = padding_widths(padding, values.spec.shape[1:-1], reach, steps)
+    values = _padded(values, widths)
+    if any(n < r for n, r in zip(values.spec.shape[1:-1], reach, strict=True)):
+        raise ShapeError(
+            "the window is longer than the input",
+            where="conv",
+            got=f"x of shape {values.spec.shape}, windows over {reach}",
+            fix="padding='same', or a smaller kernel",
+        )
+    if groups == 1 and all(step == 1 for step in steps):
+        return _dense_conv(values, weights, spread)
+    windows = sliding_windows(values, sizes, steps, spread)
+    return _weighted(windows, weights, groups)
+
+
+def _check_kernel(x: Lengths, kernel: Lengths, groups: int) -> None:
+    rank = len(x) - 2
+    if rank < 1 or len(kernel) != rank + 2:
+        raise ShapeError(
+            "the kernel has an axis for each axis of positions, then channels, filters",
+            where="conv",
+            got=f"x of shape {x}, kernel of shape {kernel}",
+            expected="(samples, *positions, channels) and (*taps, channels, filters)",
+        )
+    if groups < 1 or kernel[-2] * groups != x[-1] or kernel[-1] % groups:
+        raise ShapeError(
+            "channels do not fit the kernel",
+            where="conv",
+            got=f"{x[-1]} channels, kernel of shape {kernel}, groups={groups}",
+            expected=f"a kernel of {x[-1]} / groups channels, filters in whole groups",
+        )
+
+
+def _weighted(windows: Tensor, kernel: Tensor, groups: int) -> Tensor:
+    """Windows contracted with their kernel, group by group."""
+    rank = kernel.spec.ndim - 2
+    channels, filters = kernel.spec.shape[-2:]
+    summed = tuple(range(rank + 1, 2 * rank + 1))
+    taps = tuple(range(rank))
+    if groups == 1:
+        sums = ((*summed, 2 * rank + 1), (*taps, rank))
+        return ops.contract(windows, kernel, sums=sums, batch=((), ()))
+    shape, sizes = windows.spec.shape, kernel.spec.shape[:rank]
+    each = filters // groups
+    outside = shape[: rank + 1]
+    if channels == 1:
+        parts = ops.reshape(windows, shape=(*shape, 1))
+        weights = ops.reshape(kernel, shape=(*sizes, groups, each))
+        product = ops.multiply(parts, weights)
+        return ops.reshape(
+            ops.reduce_sum(product, axes=summed), shape=(*outside, filters)
+        )
+    parts = ops.reshape(windows, shape=(*shape[:-1], groups, channels))
+    weights = ops.reshape(kernel, shape=(*sizes, channels, groups, each))
+    sums = ((*summed, 2 * rank + 2), (*taps, rank))
+    batch = ((2 * rank + 1,), (rank + 1,))
+    result = ops.contract(parts, weights, sums=sums, batch=batch)
+    order = (*range(1, rank + 2), 0, rank + 2)
+    return ops.reshape(ops.permute_dims(result, axes=order), shape=(*outside, filters))
+
+
+def _dense_conv(x: Tensor, kernel: Tensor, dilations: Lengths) -> Tensor:
+    """A convolution without stride or groups, whose gradients are convolutions too.
+
+    The gradient of x is the convolution of the cotangent, with zeros around it, with
+    the flipped kernel: no sum of overlapping windows is ever stored.
+    """
+    rank = len(dilations)
+    ones = (1,) * rank
+
+    def plain(x: Tensor, kernel: Tensor) -> Tensor:
+        windows = sliding_windows(x, kernel.spec.shape[:rank], ones, dilations)
+        return _weighted(windows, kernel, 1)
+
+    def backward(given: tuple[Tensor, Tensor], g: Tensor) -> tuple[Tensor, Tensor]:
+        x, kernel = given
+        sizes = kernel.spec.shape[:rank]
+        reach = [(k - 1) * d for k, d in zip(sizes, dilations, strict=True)]
+        around = _padded(g, [(r, r) for r in reach])
+        turned = ops.flip(kernel, axes=tuple(range(rank)))
+        turned = ops.permute_dims(turned, axes=(*range(rank), rank + 1, rank))
+        x_rule = plain(around, turned)
+        windows = sliding_windows(x, sizes, ones, dilations)
+        positions = tuple(range(rank + 1))
+        sums = (positions, positions)
+        return x_rule, ops.contract(windows, g, sums=sums, batch=((), ()))
+
+    function = custom_vjp(plain)
+    function.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
+    result: Tensor = function(x, kernel)
+    return result
+
+
+def conv_transpose(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    /,
+    *,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "valid",
+    output_padding: int | Sequence[int] | None = None,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """The gradient of a convolution with respect to its input, as a function.
+
+    Each input is spread over a window of the output; windows that overlap are summed.
+    With stride s, an axis of length n becomes `(n - 1) * s + reach` with `valid`
+    padding, and `n * s` with `same`.
+
+    Args:
+        x: `(samples, *positions, channels)`.
+        kernel: `(*taps, filters, channels)`.
+        strides: how far windows are apart in the output.
+        padding: `valid` or `same`.
+        output_padding: how much longer the output is than the least that would give
+            x; None chooses as Keras does.
+        dilation: how far the taps of a window are apart.
+
+    Example:
+        >>> y = conv_transpose([[[1.0], [2.0]]], [[[1.0]], [[10.0]]])
+        >>> y.numpy().ravel().tolist()
+        [1.0, 12.0, 20.0]
+    """
+    values, weights = promoted_floats(x, kernel)
+    rank = values.spec.ndim - 2
+    _check_kernel(values.spec.shape, _swapped(weights.spec.shape), 1)
+    steps = as_lengths("strides", strides, rank)
+    spread = as_lengths("dilation", dilation, rank)
+    sizes = weights.spec.shape[:rank]
+    extra = None
+    if output_padding is not None:
+        extra = as_lengths("output_padding", output_padding, rank, 0)
+    cuts = [
+        _transpose_cut(padding, of, None if extra is None else extra[axis])
+        for axis, of in enumerate(
+            zip(values.spec.shape[1:-1], sizes, steps, spread, strict=True)
+        )
+    ]
+    # every input times the whole kernel: (samples, *positions, *taps, filters)
+    spreads = ops.contract(
+        values, weights, sums=((rank + 1,), (rank + 1,)), batch=((), ())
+    )
+    return _overlapped(spreads, cuts, steps, spread)
+
+
+def _swapped(shape: Lengths) -> Lengths:
+    return (*shape[:-2], shape[-1], shape[-2])
+
+
+def _transpose_cut(
+    padding: Padding, of: tuple[int, int, int, int], extra: int | None
+) -> tuple[int, int]:
+    """Where the output begins within all that is reached, and its length."""
+    length, size, stride, dilation = of
+    reach = (size - 1) * dilation + 1
+    kind = padding.lower() if isinstance(padding, str) else ""
+    if kind not in ("valid", "same"):
+        raise ArgumentError(
+            "a transposed convolution pads in one of two ways",
+            where="conv_transpose",
+            got=repr(padding),
+            expected="'valid' or 'same'",
+        )
+    if kind == "valid":
+        least = (length - 1) * stride + reach
+        return 0, least + (max(stride - reach, 0) if extra is None else extra)
+    before = (reach - 1) // 2 if extra is not None else max(reach - stride, 0) // 2
+    if extra is None:
+        return before, length * stride
+    return before, (length - 1) * stride + reach - 2 * (reach // 2) + extra
+
+
+def _overlapped(
+    spreads: Tensor,
+    cuts: Sequence[tuple[int, int]],
+    strides: Lengths,
+    dilations: Lengths,
+) -> Tensor:
+    """The sums of overlapping windows, cut to size."""
+    rank = len(cuts)
+    for axis in range(rank):
+        first, length = cuts[axis]
+        shape = spreads.spec.shape
+        taps = rank + 1  # the next axis of taps: those before it are summed already
+        order = (*range(taps), *range(taps + 1, len(shape)), taps)
+        moved = ops.permute_dims(spreads, axes=order)
+        reach = covered(shape[axis + 1], shape[taps], strides[axis], dilations[axis])
+        whole = max(reach, first + length)
+        placed = ops.from_windows(
+            moved,
+            axis=axis + 1,
+            length=whole,
+            stride=strides[axis],
+            dilation=dilations[axis],
+        )
+        summed = ops.reduce_sum(placed, axes=(len(shape) - 1,))
+        start = [0] * summed.spec.ndim
+        stop = list(summed.spec.shape)
+        start[axis + 1], stop[axis + 1] = first, first + length
+        ones = (1,) * summed.spec.ndim
+        spreads = ops.slice_(summed, start=tuple(start), stop=tuple(stop), step=ones)
+    return spreads
+
+
+# ---- pooling -------------------------------------------------------------------------
+
+
+def max_pool(
+    x: ArrayLike,
+    /,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "valid",
+) -> Tensor:
+    """The largest element of each window, channel by channel.
+
+    The gradient goes to the first of the largest, row by row.
+
+    Args:
+        x: `(samples, *positions, channels)`.
+        pool_size: lengths of a window.
+        strides: how far windows are apart; `pool_size` when None.
+        padding: see `padding_widths`; what is added is never the largest.
+
+    Example:
+        >>> max_pool([[[1.0], [3.0], [2.0], [0.0]]], 2).numpy().ravel().tolist()
+        [3.0, 2.0]
+    """
+    (values,) = promoted_floats(x)
+    sizes, steps, widths = _pooled(values, pool_size, strides, padding)
+    ones = (1,) * len(sizes)
+    values = _padded(values, widths, -math.inf)
+    rank = len(sizes)
+    taps = tuple(range(rank + 1, 2 * rank + 1))
+
+    def plain(x: Tensor) -> Tensor:
+        return ops.reduce_max(sliding_windows(x, sizes, steps, ones), axes=taps)
+
+    def backward(x: Tensor, g: Tensor) -> tuple[Tensor]:
+        windows = sliding_windows(x, sizes, steps, ones)
+        shape = windows.spec.shape
+        largest = _kept(ops.reduce_max(windows, axes=taps), sizes)
+        number = _numbered(sizes)
+        beyond = ops.where(ops.equal(windows, largest), number, math.prod(sizes))
+        first = _kept(ops.reduce_min(beyond, axes=taps), sizes)
+        chosen = ops.equal(number, first)
+        spread = ops.where(chosen, ops.broadcast_to(_kept(g, sizes), shape=shape), 0.0)
+        return (_unslid(spread, x.spec.shape, steps),)
+
+    function = custom_vjp(plain)
+    function.defvjp(lambda x: (plain(x), x), backward)
+    result: Tensor = function(values)
+    return result
+
+
+def _kept(folded: Tensor, sizes: Lengths) -> Tensor:
+    """What was folded over windows, with axes of length 1 for their taps."""
+    shape = folded.spec.shape
+    ones = (1,) * len(sizes)
+    return ops.reshape(folded, shape=(*shape[:-1], *ones, shape[-1]))
+
+
+def _numbered(sizes: Lengths) -> Tensor:
+    """The number of each tap in row-major order, of shape `(*sizes, 1)`."""
+    total: Any = None
+    for axis in range(len(sizes)):
+        step = math.prod(sizes[axis + 1 :])
+        one = ops.iota(shape=(*sizes, 1), axis=axis, dtype=int64)
+        part = ops.multiply(one, step)
+        total = part if total is None else ops.add(total, part)
+    return total
+
+
+def _unslid(windows: Tensor, shape: Lengths, strides: Lengths) -> Tensor:
+    """Sums of windows `(samples, *windows, *taps, channels)` over what they share."""
+    cuts = [(0, n) for n in shape[1:-1]]
+    return _overlapped(windows, cuts, strides, (1,) * len(cuts))
+
+
+def avg_pool(
+    x: ArrayLike,
+    /,
+    pool_size: int | Sequence[int],
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "valid",
+) -> Tensor:
+    """The mean of each window, channel by channel; what padding adds does not count.
+
+    Args:
+        x: `(samples, *positions, channels)`.
+        pool_size: lengths of a window.
+        strides: how far windows are apart; `pool_size` when None.
+        padding: see `padding_widths`.
+
+    Example:
+        >>> avg_pool([[[1.0], [3.0], [2.0], [0.0]]], 2).numpy().ravel().tolist()
+        [2.0, 1.0]
+    """
+    (values,) = promoted_floats(x)
+    sizes, steps, widths = _pooled(values, pool_size, strides, padding)
+    ones = (1,) * len(sizes)
+    taps = tuple(range(len(sizes) + 1, 2 * len(sizes) + 1))
+    windows = sliding_windows(_padded(values, widths), sizes, steps, ones)
+    total = ops.reduce_sum(windows, axes=taps)
+    if not any(map(any, widths)):
+        return ops.divide(total, float(math.prod(sizes)))
+    shape = (1, *values.spec.shape[1:-1], 1)
+    there = ops.broadcast_to(
+        ops.cast(constant(1.0), dtype=values.spec.dtype), shape=shape
+    )
+    counted = sliding_windows(_padded(there, widths), sizes, steps, ones)
+    return ops.divide(total, ops.reduce_sum(counted, axes=taps))
+
+
+def _pooled(
+    x: Tensor, pool_size: Any, strides: Any, padding: Padding
+) -> tuple[Lengths, Lengths, tuple[tuple[int, int], ...]]:
+    """Sizes, strides and padding of windows over x."""
+    rank = x.spec.ndim - 2
+    if rank < 1:
+        raise ShapeError(
+            "pooling needs samples, positions and channels",
+            where="pool",
+            got=x.spec.shape,
+            expected="(samples, *positions, channels)",
+        )
+    sizes = as_lengths("pool_size", pool_size, rank)
+    steps = sizes if strides is None else as_lengths("strides", strides, rank)
+    widths = padding_widths(padding, x.spec.shape[1:-1], sizes, steps)
+    return sizes, steps, widths
