@@ -14,11 +14,12 @@ import chainrule
 from chainrule.errors import ArgumentError, ChainruleError
 from chainrule.models import load_model
 from chainrule.recipes import demo as demonstration
-from chainrule.recipes import use_model
+from chainrule.recipes import tabular_command, use_model
 from chainrule.recipes.images import Plan, build, load_images
 from chainrule.recipes.images import train as train_images
 from chainrule.recipes.pictures import shades_for
 from chainrule.recipes.run_folder import MODEL, choose_folder, find_model, write_run
+from chainrule.recipes.tabular import Plan as TablePlan
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
@@ -44,6 +45,8 @@ class Data(StrEnum):
     digits = "digits"
     mnist = "mnist"
 
+
+DATA_SETS = [each.value for each in Data]
 
 app = typer.Typer(
     cls=Lessons,
@@ -76,51 +79,142 @@ def options(
     """Train neural networks by backpropagation, and see how they learn."""
 
 
+# ---- options -------------------------------------------------------------------------
+
+Target = Annotated[
+    str | None,
+    typer.Option(help="Table: the column to predict, by name or place; -1 is last."),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(help="Table: binary, classes or regression.", show_default="found"),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Table: columns not to learn from, such as a,b."),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(help="Table: columns to learn from, whatever they look like."),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        help="Table: whether the first row is headings.", show_default="found"
+    ),
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(help="Table: texts that stand for a missing value, beyond '?', NA."),
+]
+Budget = Annotated[
+    float, typer.Option(min=1, help="Table: seconds that the network may train.")
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Passes over the data.", show_default="images: 10, table: by rows"
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Rows of a step.", show_default="images: 32, table: by rows"
+    ),
+]
+Hidden = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WIDTHS",
+        help="Widths of the hidden layers, such as 128,64.",
+        show_default="images: 128, table: by rows",
+    ),
+]
+Activation = Annotated[str, typer.Option(help="Images: of the hidden layers.")]
+OptimizerName = Annotated[
+    str, typer.Option("--optimizer", help="Images: such as sgd, adamw, muon.")
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="Size of a step.", show_default="the optimizer's own"),
+]
+Dropout = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of hidden units dropped in each step.",
+        show_default="images: 0, table: by rows",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the run. [default: runs/NAME, runs/NAME-2, ...]"),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run that was cut short.")
+]
+
+
 @app.command()
 def train(
-    data: Annotated[Data, typer.Argument(help="What to learn.")],
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a step.")] = 32,
-    hidden: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="WIDTHS",
-            help="Widths of the hidden layers, such as 128,64.",
-            show_default="128",
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="digits, mnist, or a table: a CSV or Parquet file."
         ),
-    ] = None,
-    activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
-    optimizer: Annotated[str, typer.Option(help="Such as sgd, adamw, muon.")] = "adam",
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Size of a step.", show_default="the optimizer's own"),
-    ] = None,
-    dropout: Annotated[
-        float, typer.Option(help="Share of hidden units dropped in each step.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bits.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the run. [default: runs/digits, runs/digits-2, ...]"
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with a run that was cut short."),
-    ] = False,
+    ],
+    target: Target = None,
+    task: Task = None,
+    exclude: Exclude = None,
+    keep: Keep = None,
+    header: Header = None,
+    missing: Missing = None,
+    time_budget: Budget = 120.0,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    hidden: Hidden = None,
+    activation: Activation = "relu",
+    optimizer_name: OptimizerName = "adam",
+    learning_rate: LearningRate = None,
+    dropout: Dropout = None,
+    seed: Seed = 0,
+    out: Out = None,
+    resume: Resume = False,
 ) -> None:
-    """Train a network on images, and leave a folder with the model and its History."""
-    plan = Plan(
-        epochs,
-        batch_size,
-        read_widths(hidden),
-        activation,
-        optimizer,
-        learning_rate,
-        dropout,
-        seed,
-    )
+    """Train a network on images or on a table of your own.
+
+    A folder with the model and its History is left behind.
+    """
+    given: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "hidden": None if hidden is None else read_widths(hidden),
+        "learning_rate": learning_rate,
+        "dropout": dropout,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if data not in DATA_SETS and tabular_command.is_table(data):
+        plan = TablePlan(
+            target,
+            task,
+            chosen,
+            seed,
+            time_budget,
+            read_names(exclude),
+            read_names(keep),
+            read_names(missing),
+            header,
+        )
+        interrupted = tabular_command.train(data, plan, out, resume)
+    else:
+        chosen |= {"activation": activation, "optimizer": optimizer_name, "seed": seed}
+        interrupted = _train_images(read_data(data), Plan(**chosen), out, resume)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _train_images(data: Data, plan: Plan, out: Path | None, resume: bool) -> bool:
+    """Train on images; says whether that was interrupted."""
     images = load_images(data.value)
     model = build(plan, images)
     folder = choose_folder(data.value, out, resume=resume)
@@ -136,8 +230,7 @@ def train(
     )
     typer.echo(f"test loss {results['loss']:.4f}, accuracy {results['accuracy']:.2%}")
     _show_folder(folder, drawn)
-    if history.interrupted:
-        raise typer.Exit(INTERRUPTED)
+    return bool(history.interrupted)
 
 
 def _show_folder(folder: Path, drawn: bool) -> None:
@@ -147,6 +240,31 @@ def _show_folder(folder: Path, drawn: bool) -> None:
     if not drawn:
         typer.echo("no loss curve was drawn: it needs matplotlib")
         typer.echo("  pip install 'chainrule[plots]'")
+
+
+def read_data(name: str) -> Data:
+    """The data set of this name.
+
+    Raises:
+        BadParameter: when there is none, and no file either.
+    """
+    if name not in DATA_SETS:
+        raise typer.BadParameter(
+            f"there is no such data set, and no such file: {name!r}; give "
+            f"{', '.join(DATA_SETS)}, or the path of a CSV or Parquet file"
+        )
+    return Data(name)
+
+
+def read_names(given: list[str] | None) -> tuple[str, ...]:
+    """Names given one by one or with commas between them.
+
+    Example:
+        >>> read_names(["id, name", "zip"]), read_names(None)
+        (('id', 'name', 'zip'), ())
+    """
+    parts = [part.strip() for text in given or () for part in text.split(",")]
+    return tuple(part for part in parts if part)
 
 
 def read_widths(given: list[str] | None) -> tuple[int, ...]:
@@ -176,15 +294,19 @@ def read_widths(given: list[str] | None) -> tuple[int, ...]:
 def evaluate(
     model: ModelPath,
     data: Annotated[
-        Data | None,
+        str | None,
         typer.Argument(
-            help="Test images to measure on.", show_default="those the model takes"
+            help="A table with the target, or the images to measure on.",
+            show_default="the images that the model takes",
         ),
     ] = None,
 ) -> None:
-    """Measure a saved model on test images."""
+    """Measure a saved model on a table, or on test images."""
     loaded = load_model(find_model(model))
-    wanted = None if data is None else data.value
+    if tabular_command.table_encoder(loaded) is not None:
+        tabular_command.evaluate(loaded, data)
+        return
+    wanted = None if data is None else read_data(data).value
     name, rows, results = use_model.evaluate(loaded, wanted)
     typer.echo(f"{name}: {rows:,} test images")
     for metric, number in results.items():
@@ -200,7 +322,8 @@ def predict(
             metavar="INPUT",
             exists=True,
             dir_okay=False,
-            help="Rows: a .npy file, or numbers separated by commas.",
+            help="Rows: a table as it was trained on; or for other models a .npy "
+            "file, or numbers separated by commas.",
         ),
     ],
     output: Annotated[
@@ -209,6 +332,10 @@ def predict(
 ) -> None:
     """Write what a saved model says about the rows of a file."""
     loaded = load_model(find_model(model))
+    if tabular_command.table_encoder(loaded) is not None:
+        count = tabular_command.predict(loaded, str(rows), output)
+        typer.echo(f"{count:,} predictions in {output}")
+        return
     shape = use_model.sample_shape(loaded)
     x = use_model.fit_rows(use_model.read_rows(rows), shape, str(rows))
     outputs = loaded.predict(x, verbose=0)

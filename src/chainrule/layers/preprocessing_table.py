@@ -15,7 +15,7 @@ from chainrule.data.columns import (
     to_numbers,
     to_text,
 )
-from chainrule.data.tables import read_table
+from chainrule.data.tables import Table, read_table
 from chainrule.errors import ArgumentError, DataError
 from chainrule.functional.promotion import Tensor
 from chainrule.layers.host import HostLayer
@@ -141,10 +141,26 @@ class TableEncoder(HostLayer):
         """One row of numbers, flags and codes for each row."""
         return (None, self.numbers + self.flags + len(self.cardinalities))
 
+    def read(self, data: Any) -> Table:
+        """A table with the names that the columns have for this layer.
+
+        Where the table that it learnt from had no headings, columns go by their places;
+        that of the target may be left out.
+        """
+        table = read_table(data, missing=self.missing, known=self.names)
+        target = self.target or {}
+        names = target.get("row_names")
+        if names is None or (
+            set(self.names) <= set(table.names) and len(names) == len(table.names)
+        ):
+            return table
+        without = [name for name in names if name != target["name"]]
+        if len(table.names) == len(without) and not table.header:
+            table.columns = dict(zip(without, table.columns.values(), strict=True))
+        return table
+
     def _read(self, inputs: Any) -> Columns:
-        table = read_table(
-            inputs, missing=self.missing, known=self.names, names=self._raw_names()
-        )
+        table = self.read(inputs)
         absent = [name for name in self.names if name not in table.columns]
         if absent:
             raise DataError(
@@ -155,10 +171,6 @@ class TableEncoder(HostLayer):
                 fix="give all columns; cells may be empty, order does not matter",
             )
         return table.columns
-
-    def _raw_names(self) -> list[str] | None:
-        """What the columns of plain rows are called: those read, or those of a file."""
-        return None if self.target is None else self.target.get("row_names")
 
     def _number_columns(self) -> Iterator[NumberColumn]:
         for column in self._learnt:

@@ -22,6 +22,7 @@ MISSING_CODE, OTHER_CODE, FIRST_CODE = 0, 1, 2
 QUANTILES = 64
 FURTHEST = 10.0  # standard deviations that a number may lie away
 SKEWED = 1.0
+LARGEST = 1e30  # beyond it, squares and cubes overflow
 DAY = 86400.0
 
 
@@ -61,7 +62,7 @@ class NumberColumn:
     def learn(cls, name: str, values: Array) -> NumberColumn:
         """The column that numbers like these need."""
         known = np.isfinite(values)
-        found = values[known]
+        found = np.clip(values[known], -LARGEST, LARGEST)
         flag = bool(np.isnan(values).any())
         if not len(found):
             return cls(name, 0.0, 0.0, flag=flag)
