@@ -182,6 +182,10 @@ CASES = [
         sample=(2, 4),
     ),
     case(layers.Softmax, axis=1, sample=(3, 4)),
+    case(layers.CategoryEncoding, 5, output_mode="count"),
+    case(layers.Discretization, [-0.5, 0.75], output_mode="one_hot"),
+    case(layers.Normalization, mean=0.5, variance=2.0),
+    case(layers.Normalization, axis=None, invert=True),
     case(layers.TableFeatures, 2, 1, [50, 3], [[-0.3, 0.4, 2.1]], sample=(5,)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -215,7 +215,7 @@ def test_tasks_are_inferred() -> None:
 def test_the_split_is_stratified_and_disjoint() -> None:
     y = np.array([0] * 90 + [1] * 10)
     problem = pose({"y": y, "x": numbers.normal(size=100)}, Plan(target="y"))
-    parts = (problem.train, problem.validation, problem.test)
+    parts = (*problem.parts(0), problem.test)
     assert sorted(np.concatenate(parts).tolist()) == list(range(100))
     assert len(problem.test) == 20
     assert problem.target.y[problem.test].sum() == 2

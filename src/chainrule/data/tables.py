@@ -144,7 +144,9 @@ def _read_parquet(path: Path) -> Table:
     return Table(as_columns(table), str(path))
 
 
-def csv_options(dialect: Dialect, skipped: list[Any]) -> dict[str, Any]:
+def csv_options(
+    dialect: Dialect, skipped: list[Any], block_size: int = 1 << 24
+) -> dict[str, Any]:
     """The arguments of pyarrow's readers for a file that is written like this.
 
     All cells are read as text, the headings too: they are taken off later.
@@ -152,6 +154,7 @@ def csv_options(dialect: Dialect, skipped: list[Any]) -> dict[str, Any]:
     Args:
         dialect: how the file is written.
         skipped: is given the rows that have another number of cells.
+        block_size: bytes that are read at once.
     """
     pyarrow = pyarrow_modules()
 
@@ -163,7 +166,7 @@ def csv_options(dialect: Dialect, skipped: list[Any]) -> dict[str, Any]:
     places = [f"f{place}" for place in range(len(dialect.names))]
     return {
         "read_options": pyarrow.csv.ReadOptions(
-            column_names=places, encoding=dialect.encoding, block_size=1 << 22
+            column_names=places, encoding=dialect.encoding, block_size=block_size
         ),
         "parse_options": pyarrow.csv.ParseOptions(
             delimiter=dialect.separator,
@@ -232,12 +235,12 @@ def _arrow_columns(read: Any, dialect: Dialect) -> Columns:
     for name, column in zip(dialect.names, read.columns, strict=True):
         column = compute.utf8_trim_whitespace(column)
         if dialect.decimal == ",":
-            column = _decimal_points(column)
+            column = decimal_points(column)
         found[name] = arrow_numbers(column)
     return found
 
 
-def _decimal_points(column: Any) -> Any:
+def decimal_points(column: Any) -> Any:
     """Numbers such as 1.234,5 as 1234.5; other text as it is."""
     compute = pyarrow_modules().compute
     grouped = compute.match_substring_regex(column, r"^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$")

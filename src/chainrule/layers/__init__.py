@@ -72,7 +72,13 @@ from chainrule.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from chainrule.layers.preprocessing import Rescaling
+from chainrule.layers.preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    Normalization,
+    Rescaling,
+)
+from chainrule.layers.preprocessing_lookup import Hashing, IntegerLookup, StringLookup
 from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures
 from chainrule.layers.registry import REGISTRY as REGISTRY
 from chainrule.layers.regularization import (
@@ -106,6 +112,7 @@ __all__ = [
     "AveragePooling2D",
     "AveragePooling3D",
     "BatchNormalization",
+    "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
     "Conv1D",
@@ -120,6 +127,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -133,11 +141,13 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Hashing",
     "HostLayer",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "Lambda",
     "Layer",
     "LayerNormalization",
@@ -148,6 +158,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
@@ -164,6 +175,7 @@ __all__ = [
     "SpatialDropout3D",
     "SpectralNormalization",
     "StochasticDepth",
+    "StringLookup",
     "Subtract",
     "TableEncoder",
     "TableFeatures",
@@ -249,6 +261,12 @@ for _each in (
     PReLU,
     ReLU,
     RepeatVector,
+    CategoryEncoding,
+    Discretization,
+    Hashing,
+    IntegerLookup,
+    Normalization,
+    StringLookup,
     Rescaling,
     Reshape,
     RMSNormalization,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +70,18 @@ class Problem:
         table: the rows that have a target; the target's column among them.
         target: what is predicted.
         profiles: of the other columns.
-        train: rows to learn from.
-        validation: rows that tell when to stop.
+        learning: rows to learn from, in the order of the table.
         test: rows that nothing is learnt from.
+        folds: for each row to learn from, the network that it tells when to stop.
         notes: what was found, in sentences.
     """
 
     table: Table
     target: Target
     profiles: list[Profile]
-    train: Array
-    validation: Array
+    learning: Array
     test: Array
+    folds: Array
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -88,10 +89,10 @@ class Problem:
         """The columns to learn from, with how they are encoded."""
         return {p.name: p.encoding for p in self.profiles if p.used}
 
-    @property
-    def learning(self) -> Array:
-        """All rows that are not held out, in the order of the table."""
-        return np.sort(np.concatenate([self.train, self.validation]))
+    def parts(self, number: int) -> tuple[Array, Array]:
+        """The rows that a network learns from, and those that tell it when to stop."""
+        stops = self.folds == number
+        return self.learning[~stops], self.learning[stops]
 
 
 @dataclass(frozen=True)
@@ -196,14 +197,14 @@ def _take_any(profiles: Sequence[Profile], exclude: Collection[str]) -> list[Pro
 
 
 def split(target: Target, seed: int) -> tuple[Array, Array, Array]:
-    """Rows to learn from, to validate with, and held out: 2/3, 2/15 and 1/5.
+    """Rows to learn from (4/5), rows held out, and sixths of the former.
 
     Every part has its share of every class; of amounts, of every tenth of them.
     """
     test = stratified_folds(target.groups, HOLD_OUT, seed) == 0
-    rest = np.flatnonzero(~test)
-    folds = stratified_folds(target.groups[rest], VALIDATION, seed + 1)
-    return rest[folds != 0], rest[folds == 0], np.flatnonzero(test)
+    learning = np.flatnonzero(~test)
+    folds = stratified_folds(target.groups[learning], VALIDATION, seed + 1)
+    return learning, np.flatnonzero(test), folds
 
 
 def learn(
@@ -229,24 +230,13 @@ def learn(
     )
     encoder.adapt(used.rows(problem.learning), problem.used)
     rows = encoder(used)
-    shape = network.choose_shape(len(problem.train), encoder.numbers, plan.shape)
-    inner = network.build_network(
-        encoder, rows[problem.train], target, shape, plan.seed
-    )
+    shape = network.choose_shape(len(problem.learning), encoder.numbers, plan.shape)
     started = time.monotonic()
-    history = network.train_network(
-        inner,
-        rows,
-        target,
-        (problem.train, problem.validation),
-        shape,
-        plan.seed,
-        plan.time_budget,
-        folder,
-        show,
+    members, histories = _train_members(
+        problem, plan, encoder, rows, shape, folder, show
     )
     seconds = time.monotonic() - started
-    model = network.assemble(encoder, inner, target, problem.train)
+    model = network.assemble(encoder, members, target, problem.learning)
     outputs = predict_rows(model, used.rows(problem.test), target)
     held_out = target.rows(problem.test)
     results = {"this network": {**measure(held_out, outputs), "seconds": seconds}}
@@ -256,13 +246,58 @@ def learn(
     commonest = "mean" if target.task == "regression" else "commonest class"
     results[f"always the {commonest}"] = measure(held_out, guess(held_out, learnt))
     counts = None if target.task == "regression" else confusion(held_out, outputs)
-    trained = f"{len(history.epoch)} epochs in {seconds:.1f} s"
-    if network.class_weights(target.rows(problem.train)) is not None:
+    epochs = ", ".join(str(len(history.epoch)) for history in histories)
+    trained = f"trained for {epochs} epochs, in {seconds:.1f} s"
+    if network.class_weights(learnt) is not None:
         trained += (
             "; classes were weighed to count alike, as one has over 90% of the rows: "
             "accuracy and probabilities of the rare ones lean towards them"
         )
-    return Outcome(model, history, results, counts, trained, len(results) > 2)
+    return Outcome(model, histories[0], results, counts, trained, len(results) > 2)
+
+
+def _train_members(
+    problem: Problem,
+    plan: Plan,
+    encoder: TableEncoder,
+    rows: Array,
+    shape: network.Shape,
+    folder: Path | None,
+    show: Callable[[str], object],
+) -> tuple[list[Sequential], list[History]]:
+    """Networks that start from other weights and stop by other rows each."""
+    members: list[Sequential] = []
+    histories: list[History] = []
+    deadline = time.monotonic() + plan.time_budget
+    for number in range(min(shape.members, VALIDATION)):
+        left = deadline - time.monotonic()
+        parts = problem.parts(number)
+        if histories and (left <= 0 or histories[-1].interrupted or not len(parts[1])):
+            break
+        member = network.build_network(
+            encoder, rows[parts[0]], problem.target, shape, plan.seed + number
+        )
+        history = network.train_network(
+            member,
+            rows,
+            problem.target,
+            parts,
+            problem.learning,
+            shape,
+            plan.seed + number,
+            left / (shape.members - number),
+            folder
+            if folder is None or not number
+            else folder / f"network-{number + 1}",
+            partial(_tell, show, number + 1),
+        )
+        members.append(member)
+        histories.append(history)
+    return members, histories
+
+
+def _tell(show: Callable[[str], object], number: int, line: str) -> None:
+    show(f"network {number}, {line}")
 
 
 def _row_names(problem: Problem) -> list[str] | None:

@@ -113,15 +113,15 @@ def show_problem(console: Any, problem: Problem) -> None:
         ]
         console.print(f"  {', '.join(shown)}", markup=False)
     console.print(
-        f"rows: {len(problem.train):,} to learn from, {len(problem.validation):,} "
-        f"to tell when to stop, {len(problem.test):,} held out\n"
+        f"rows: {len(problem.learning):,} to learn from, a sixth of them to tell when "
+        f"to stop; {len(problem.test):,} held out\n"
     )
 
 
 def show_outcome(console: Any, problem: Problem, outcome: Outcome) -> None:
     """The network beside others, and what was confused with what."""
     weights = outcome.model.count_params()
-    console.print(f"a network of {weights:,} weights; {outcome.trained}\n")
+    console.print(f"{weights:,} weights, {outcome.trained}\n", markup=False)
     console.print(report.measures_table(outcome.results))
     if not outcome.compared:
         console.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule import layers, optimizers, random
 from chainrule.layers.preprocessing_table import bin_edges
-from chainrule.models import Sequential
+from chainrule.models import Model, Sequential
 from chainrule.optimizers import schedules
 from chainrule.recipes.tabular_task import Target
 from chainrule.training.callbacks import EarlyStopping, LambdaCallback
@@ -38,6 +38,7 @@ class Shape:
         patience: epochs without a better validation loss before training ends.
         learning_rate: the largest; it rises at first, then falls along a cosine.
         weight_decay: see `AdamW`.
+        members: how many networks are averaged.
     """
 
     hidden: tuple[int, ...] = (256, 128)
@@ -48,6 +49,7 @@ class Shape:
     patience: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    members: int = 1
 
 
 def choose_shape(
@@ -61,9 +63,9 @@ def choose_shape(
     """
     bins = int(np.clip(MOST_BIN_FEATURES // max(numbers, 1), 2, MOST_BINS))
     if rows < 3000:
-        shape = Shape((64, 32), 0.3, min(bins, 8), 32, 60, 15, 2e-3)
+        shape = Shape((64, 32), 0.3, min(bins, 8), 32, 60, 15, 2e-3, members=6)
     elif rows < 100_000:
-        shape = Shape(bins=bins)
+        shape = Shape(bins=bins, members=3)
     else:
         shape = Shape((256, 256), 0.1, bins, 1024, 20, 5, 2e-3)
     return replace(shape, **(overrides or {}))
@@ -95,6 +97,7 @@ def train_network(
     rows: Array,
     target: Target,
     parts: tuple[Array, Array],
+    learning: Array,
     shape: Shape,
     seed: int,
     seconds: float | None = None,
@@ -108,6 +111,7 @@ def train_network(
         rows: all encoded rows.
         target: what is predicted.
         parts: the rows to learn from, and those to validate with.
+        learning: both together; amounts are scaled by them.
         shape: how to train.
         seed: of the order of rows, and dropout.
         seconds: after which no epoch begins.
@@ -115,7 +119,7 @@ def train_network(
         show: is told of every epoch.
     """
     train, validation = parts
-    y = scaled_target(target, train)
+    y = scaled_target(target, learning)
     steps = shape.epochs * -(-len(train) // shape.batch_size)
     rate = schedules.CosineDecay(
         0.0,
@@ -190,18 +194,39 @@ def scaled_target(target: Target, train: Array) -> Array:
 
 
 def assemble(
-    encoder: layers.TableEncoder, network: Sequential, target: Target, train: Array
+    encoder: layers.TableEncoder,
+    members: Sequence[Sequential],
+    target: Target,
+    learning: Array,
 ) -> Sequential:
-    """The whole model: raw rows in, probabilities or amounts out."""
-    parts: list[Any] = [encoder, *network.layers]
-    if target.task == "regression":
-        mean, spread = scale_of(target, train)
+    """The whole model: raw rows in, probabilities or amounts out.
+
+    Args:
+        encoder: reads the rows.
+        members: networks for encoded rows, whose outputs are averaged.
+        target: what is predicted.
+        learning: the rows that amounts were scaled by.
+    """
+    parts: list[Any] = [encoder, *members[0].layers]
+    if len(members) > 1:
+        width = encoder.compute_output_shape(None)[-1]
+        inputs = layers.Input((width,), name="columns")
+        named = [_rename(member, n + 1) for n, member in enumerate(members)]
+        outputs = layers.Average(name="mean")([member(inputs) for member in named])
+        parts = [encoder, Model(inputs, outputs, name="networks")]
+    regression = target.task == "regression"
+    if regression:
+        mean, spread = scale_of(target, learning)
         parts.append(layers.Rescaling(spread, mean))
     model = Sequential(parts, name="table")
-    regression = target.task == "regression"
     model.compile(
         "adamw",
         "mse" if regression else "sparse_categorical_crossentropy",
         metrics=["mae"] if regression else ["accuracy"],
     )
     return model
+
+
+def _rename(member: Sequential, number: int) -> Sequential:
+    member.name = f"network_{number}"
+    return member
