@@ -38,6 +38,7 @@ def test_every_example_is_tested() -> None:
         "four_phases.py",
         "functional.py",
         "multi_output.py",
+        "mnist_max_norm.py",
         "resume.py",
     }
 
@@ -141,3 +142,11 @@ def test_a_training_step_of_ones_own() -> None:
     assert len(lines) == 3
     assert "accuracy" in lines[-1]
     assert "disagreement" in lines[-1]
+
+
+def test_dropout_and_max_norm_learn() -> None:
+    small = "--data", "digits", "--units", "128", "--epochs", "60"
+    done = run("mnist_max_norm.py", *small, "--batch-size", "32")
+    assert done.returncode == 0, done.stderr
+    error = float(done.stdout.split("test error:")[1].strip().rstrip("%"))
+    assert error < 8

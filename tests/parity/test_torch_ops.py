@@ -70,6 +70,25 @@ def _pad(x: Any, fill: Any, low: Any, high: Any, interior: Any) -> Any:
     return result
 
 
+def _to_windows(x: Any, axis: int, count: int, stride: int, dilation: int) -> Any:
+    steps = torch.arange(count) * stride
+    taps = [
+        torch.index_select(x[..., tap], axis, steps + tap * dilation)
+        for tap in range(x.shape[-1])
+    ]
+    return torch.stack(taps, -1)
+
+
+def _from_windows(x: Any, axis: int, length: int, stride: int, dilation: int) -> Any:
+    shape = (*x.shape[:axis], length, *x.shape[axis + 1 : -1])
+    count = x.shape[axis]
+    taps = []
+    for tap in range(x.shape[-1]):
+        places = torch.arange(count) * stride + tap * dilation
+        taps.append(torch.index_add(x.new_zeros(shape), axis, places, x[..., tap]))
+    return torch.stack(taps, -1)
+
+
 def _positive(indices: Any, length: int) -> Any:
     return torch.where(indices < 0, indices + length, indices)
 
@@ -116,6 +135,8 @@ TABLE: dict[str, Callable[..., Any]] = {
     "bitcast": lambda x, dtype: x.view(TORCH_DTYPES[dtype.name]),
     "bitwise_invert": _plain("bitwise_not"),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
+    "from_windows": _from_windows,
+    "to_windows": _to_windows,
     "cast": lambda x, dtype: x.to(TORCH_DTYPES[dtype.name]),
     "concatenate": _concatenate,
     "contract": _contract,
