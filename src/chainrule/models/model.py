@@ -141,7 +141,7 @@ class Model(Trainer):
 
         Operations count two for each product that is summed up. Memory is that of the
         compiled step. The time is an estimate from operations and bytes, and from the
-        measured limits of this machine: good to a factor of two, where nothing else
+        measured limits of this machine: good to a factor of three, where nothing else
         runs.
 
         Args:
