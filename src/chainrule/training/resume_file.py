@@ -11,14 +11,9 @@ there, and the one before it.
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import os
-import struct
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +23,7 @@ import numpy as np
 from chainrule.errors import ArgumentError, FormatError, ResumeWarning
 from chainrule.training.files import write_atomically
 from chainrule.training.saving import Arrays, pack_arrays, unpack_arrays
+from chainrule.training.stored import UNREADABLE, pack_stored, read_stored
 
 FORMAT = "chainrule-checkpoint"
 VERSION = 1
@@ -35,21 +31,8 @@ STATE = "state.json"
 ARRAYS = "arrays.safetensors"
 SUFFIX = ".checkpoint"
 FOLDER = "checkpoints"  # within that of a run
-OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip entry; a fixed one keeps files equal
 ARRAY, NUMBER = "$array", "$number"
-UNREADABLE = (
-    FormatError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    NotImplementedError,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    OSError,
-)
+DAMAGED = (FormatError, KeyError, AttributeError, TypeError, RecursionError)
 
 
 def pack_tree(tree: Any, arrays: Arrays) -> Any:
@@ -118,11 +101,7 @@ def pack_checkpoint(content: Mapping[str, Any]) -> memoryview:
         STATE: json.dumps(state, allow_nan=False).encode(),
         ARRAYS: pack_arrays(arrays),
     }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, entry in entries.items():
-            archive.writestr(zipfile.ZipInfo(name, OLDEST_DATE), entry)
-    return buffer.getbuffer()
+    return pack_stored(entries)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -141,33 +120,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            state, packed = _read_entries(file)
-        content = json.loads(state)
+            entries = read_stored(file, [(STATE, ARRAYS)])
+        content = json.loads(entries[STATE])
         if content.get("format") != FORMAT or content.get("version") != VERSION:
             raise FormatError("it is of another format or version")
-        arrays = unpack_arrays(packed, f"{path}: {ARRAYS}")
+        arrays = unpack_arrays(entries[ARRAYS], f"{path}: {ARRAYS}")
         found: dict[str, Any] = unpack_tree(content, arrays)
-    except (*UNREADABLE, AttributeError, TypeError, RecursionError) as error:
+    except (*UNREADABLE, *DAMAGED) as error:
         raise FormatError(
             "the checkpoint is damaged",
             where=str(path),
             got=f"{type(error).__name__}: {error}"[:200],
         ) from None
     return found
-
-
-def _read_entries(file: Any) -> tuple[bytes, bytes]:
-    size = os.fstat(file.fileno()).st_size
-    with zipfile.ZipFile(file) as archive:
-        infos = archive.infolist()
-        if [info.filename for info in infos] != [STATE, ARRAYS]:
-            raise FormatError("it has other entries")
-        if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-            raise FormatError("an entry is compressed")
-        if sum(info.file_size for info in infos) > size:
-            raise FormatError("the entries claim to be larger than the file")
-        state, arrays = (archive.read(info) for info in infos)
-    return state, arrays
 
 
 class Checkpoints:

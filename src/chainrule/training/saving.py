@@ -11,12 +11,8 @@ specification.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +23,7 @@ import numpy as np
 from chainrule.errors import ArgumentError, FormatError
 from chainrule.training.data import Array
 from chainrule.training.files import write_atomically
+from chainrule.training.stored import UNREADABLE, pack_stored, read_stored
 
 FORMAT = "chainrule-model"
 VERSION = 1
@@ -37,7 +34,6 @@ ENTRIES = (DESCRIPTION, WEIGHTS, OPTIMIZER)
 LARGEST_DESCRIPTION = 16 << 20  # bytes of JSON
 LARGEST_HEADER = 16 << 20  # bytes of JSON before the numbers of safetensors
 ZIP_START = b"PK"
-OLDEST_DATE = (1980, 1, 1, 0, 0, 0)  # of a zip entry; a fixed one keeps files equal
 
 Arrays = dict[str, Array]
 
@@ -80,11 +76,7 @@ def write_model(path: str | os.PathLike[str], contents: Contents) -> Path:
     entries = {DESCRIPTION: text.encode(), WEIGHTS: pack_arrays(contents.weights)}
     if contents.optimizer is not None:
         entries[OPTIMIZER] = pack_arrays(contents.optimizer)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in entries.items():
-            archive.writestr(zipfile.ZipInfo(name, OLDEST_DATE), content)
-    return write_atomically(path, buffer.getvalue())
+    return write_atomically(path, pack_stored(entries))
 
 
 def read_model(path: str | os.PathLike[str]) -> Contents:
@@ -97,20 +89,15 @@ def read_model(path: str | os.PathLike[str]) -> Contents:
     """
     with open(path, "rb") as file:
         try:
-            entries = _read_entries(file)
+            limits = {DESCRIPTION: LARGEST_DESCRIPTION}
+            entries = read_stored(file, (ENTRIES, ENTRIES[:2]), limits)
         except FormatError as error:
-            raise FormatError(error.problem, where=str(path), got=error.got) from None
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            NotImplementedError,
-            EOFError,
-            OverflowError,
-            RuntimeError,
-            ValueError,
-            OSError,
-        ) as error:
+            raise FormatError(
+                f"this is no model of chainrule: {error.problem}",
+                where=str(path),
+                got=error.got,
+            ) from None
+        except UNREADABLE as error:
             raise _damaged(path, f"{error}") from None
     description = _parse_description(entries[DESCRIPTION], path)
     optimizer = entries.get(OPTIMIZER)
@@ -119,27 +106,6 @@ def read_model(path: str | os.PathLike[str]) -> Contents:
         unpack_arrays(entries[WEIGHTS], f"{path}: {WEIGHTS}"),
         None if optimizer is None else unpack_arrays(optimizer, f"{path}: {OPTIMIZER}"),
     )
-
-
-def _read_entries(file: Any) -> dict[str, bytes]:
-    size = os.fstat(file.fileno()).st_size
-    with zipfile.ZipFile(file) as archive:
-        infos = archive.infolist()
-        names = [info.filename for info in infos]
-        if sorted(names) not in (sorted(ENTRIES), sorted(ENTRIES[:2])):
-            raise FormatError(
-                "this is no model of chainrule", got=f"entries {names}"[:200]
-            )
-        for info in infos:
-            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-                raise FormatError(
-                    "an entry is compressed or encrypted", got=info.filename
-                )
-        if sum(info.file_size for info in infos) > size:
-            raise FormatError("the entries claim to be larger than the file", got=size)
-        if archive.getinfo(DESCRIPTION).file_size > LARGEST_DESCRIPTION:
-            raise FormatError(f"{DESCRIPTION} is too large", got=size)
-        return {info.filename: archive.read(info) for info in infos}
 
 
 def _damaged(path: str | os.PathLike[str], reason: str) -> FormatError:
