@@ -190,17 +190,21 @@ def conv(
     reach = tuple((k - 1) * d + 1 for k, d in zip(sizes, spread, strict=True))
     widths = padding_widths(padding, values.spec.shape[1:-1], reach, steps)
     values = _padded(values, widths)
-    if any(n < r for n, r in zip(values.spec.shape[1:-1], reach, strict=True)):
-        raise ShapeError(
-            "the window is longer than the input",
-            where="conv",
-            got=f"x of shape {values.spec.shape}, windows over {reach}",
-            fix="padding='same', or a smaller kernel",
-        )
+    _check_reach("conv", values.spec.shape[1:-1], reach)
     if groups == 1 and all(step == 1 for step in steps):
         return _dense_conv(values, weights, spread)
     windows = sliding_windows(values, sizes, steps, spread)
     return _weighted(windows, weights, groups)
+
+
+def _check_reach(where: str, positions: Lengths, reach: Lengths) -> None:
+    if any(n < r for n, r in zip(positions, reach, strict=True)):
+        raise ShapeError(
+            "the window is longer than the input",
+            where=where,
+            got=f"{positions} positions, windows over {reach}",
+            fix="padding='same', or a smaller window",
+        )
 
 
 def _check_kernel(x: Lengths, kernel: Lengths, groups: int) -> None:
@@ -517,4 +521,6 @@ def _pooled(
     sizes = as_lengths("pool_size", pool_size, rank)
     steps = sizes if strides is None else as_lengths("strides", strides, rank)
     widths = padding_widths(padding, x.spec.shape[1:-1], sizes, steps)
+    ends = zip(x.spec.shape[1:-1], widths, strict=True)
+    _check_reach("pool", tuple(n + a + b for n, (a, b) in ends), sizes)
     return sizes, steps, widths

@@ -81,37 +81,142 @@ def channels_of(layer: Layer, input_shape: InputShape, rank: int, where: str) ->
     return channels
 
 
-class KernelOptions(LayerOptions, total=False):
-    """How the weights of a convolution begin, and what holds them.
+class BiasOptions(LayerOptions, total=False):
+    """What holds the bias of a layer, beside what every layer takes.
 
     Attributes:
         use_bias: whether to add a bias.
-        kernel_initializer: of the kernel.
-        bias_initializer: of the bias, of shape `(filters,)`.
-        kernel_regularizer: a penalty on the kernel.
+        bias_initializer: of the bias, one number for each output.
         bias_regularizer: a penalty on the bias.
-        kernel_constraint: what the kernel is brought back to after an update.
-        bias_constraint: the same for the bias.
+        bias_constraint: what the bias is brought back to after an update.
     """
 
     use_bias: bool
-    kernel_initializer: Any
     bias_initializer: Any
-    kernel_regularizer: Any
     bias_regularizer: Any
-    kernel_constraint: Any
     bias_constraint: Any
 
 
-class KernelLayer(Layer):
+class KernelOptions(BiasOptions, total=False):
+    """How the weights of a convolution begin, and what holds them.
+
+    Attributes:
+        kernel_initializer: of the kernel.
+        kernel_regularizer: a penalty on the kernel.
+        kernel_constraint: what the kernel is brought back to after an update.
+    """
+
+    kernel_initializer: Any
+    kernel_regularizer: Any
+    kernel_constraint: Any
+
+
+class WindowedLayer(Layer):
     """Base of layers that weigh windows; `rank` is the number of axes of positions.
 
-    Subclasses define `_kernel_shape(channels)` and `_convolved(inputs)`, which has its
-    channels last.
+    Subclasses make their kernels in `build`, and define `_weighed(inputs)`; its inputs
+    have their channels last.
     """
 
     rank: ClassVar[int]
     PADDINGS: ClassVar[tuple[str, ...]] = ("valid", "same")
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        bias_initializer: Any = "zeros",
+        bias_regularizer: Any = None,
+        bias_constraint: Any = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.kernel_size = as_lengths("kernel_size", kernel_size, self.rank)
+        self.strides = as_lengths("strides", strides, self.rank)
+        self.padding = check_padding(self.name, padding, self.PADDINGS)
+        self.data_format = check_format(self.name, data_format)
+        self.dilation_rate = as_lengths("dilation_rate", dilation_rate, self.rank)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def _weighed(self, inputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _begin(self, input_shape: InputShape) -> int:
+        """Say what inputs must look like; the number of their channels."""
+        channels = channels_of(self, input_shape, self.rank, self.data_format)
+        self.input_spec = spec_of(channels, self.rank, self.data_format)
+        return channels
+
+    def _add_bias(self, outputs: int) -> None:
+        if self.use_bias:
+            self.bias: Variable = self.add_weight(
+                "bias",
+                (outputs,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """`activation(weighed windows + bias)`."""
+        outputs = self._weighed(channels_last(inputs, self.data_format))
+        if self.use_bias:
+            outputs = outputs + self.bias.value
+        result: Tensor = as_given(self.activation(outputs), self.data_format)
+        return result
+
+    def _convolved(self, inputs: Tensor, kernel: Tensor, groups: int) -> Tensor:
+        """The windows of this layer over its inputs, weighed by a kernel.
+
+        Raises:
+            ShapeError: when a window is longer than the input.
+        """
+        taps = zip(self.kernel_size, self.dilation_rate, strict=True)
+        reach = tuple((size - 1) * dilation + 1 for size, dilation in taps)
+        check_reach(self.name, inputs.shape[1:-1], reach, self.padding)
+        return conv(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation=self.dilation_rate,
+            groups=groups,
+        )
+
+
+def check_reach(
+    where: str, positions: Sequence[int], reach: Sequence[int], padding: str
+) -> None:
+    """Refuse windows of which not even one fits.
+
+    Raises:
+        ShapeError: naming the layer, the positions, and what fits.
+    """
+    short = any(n < r for n, r in zip(positions, reach, strict=True))
+    if padding == "valid" and short:
+        raise ShapeError(
+            "the window is longer than the input",
+            where=where,
+            got=f"{tuple(positions)} positions, windows over {tuple(reach)}",
+            expected="at least one whole window",
+            fix="padding='same', or smaller windows",
+        )
+
+
+class KernelLayer(WindowedLayer):
+    """Base of layers with one kernel that mixes the channels.
+
+    Subclasses define `_kernel_shape(channels)`.
+    """
 
     def __init__(
         self,
@@ -122,40 +227,31 @@ class KernelLayer(Layer):
         data_format: str | None = None,
         dilation_rate: int | Sequence[int] = 1,
         activation: Any = None,
-        use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
         kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[BiasOptions],
     ) -> None:
-        super().__init__(**options)
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            **options,
+        )
         self.filters = check_positive(self.name, "filters", filters)
-        self.kernel_size = as_lengths("kernel_size", kernel_size, self.rank)
-        self.strides = as_lengths("strides", strides, self.rank)
-        self.padding = check_padding(self.name, padding, self.PADDINGS)
-        self.data_format = check_format(self.name, data_format)
-        self.dilation_rate = as_lengths("dilation_rate", dilation_rate, self.rank)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def _kernel_shape(self, channels: int) -> tuple[int, ...]:
         raise NotImplementedError
 
-    def _convolved(self, inputs: Tensor) -> Tensor:
-        raise NotImplementedError
-
     def build(self, input_shape: InputShape) -> None:
         """Make the kernel and the bias."""
-        channels = channels_of(self, input_shape, self.rank, self.data_format)
+        channels = self._begin(input_shape)
         self.kernel: Variable = self.add_weight(
             "kernel",
             self._kernel_shape(channels),
@@ -163,23 +259,7 @@ class KernelLayer(Layer):
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
-        if self.use_bias:
-            self.bias: Variable = self.add_weight(
-                "bias",
-                (self.filters,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
-        self.input_spec = spec_of(channels, self.rank, self.data_format)
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """`activation(conv(inputs, kernel) + bias)`."""
-        outputs = self._convolved(channels_last(inputs, self.data_format))
-        if self.use_bias:
-            outputs = outputs + self.bias.value
-        result: Tensor = as_given(self.activation(outputs), self.data_format)
-        return result
+        self._add_bias(self.filters)
 
 
 def check_padding(where: str, padding: Any, known: Sequence[str]) -> str:
@@ -248,15 +328,8 @@ class Convolution(KernelLayer):
                 )
         return (*self.kernel_size, channels // self.groups, self.filters)
 
-    def _convolved(self, inputs: Tensor) -> Tensor:
-        return conv(
-            inputs,
-            self.kernel.value,
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation_rate,
-            groups=self.groups,
-        )
+    def _weighed(self, inputs: Tensor) -> Tensor:
+        return self._convolved(inputs, self.kernel.value, self.groups)
 
 
 def spec_of(channels: int, rank: int, data_format: str) -> InputSpec:
@@ -357,7 +430,7 @@ class ConvolutionTranspose(KernelLayer):
     def _kernel_shape(self, channels: int) -> tuple[int, ...]:
         return (*self.kernel_size, self.filters, channels)
 
-    def _convolved(self, inputs: Tensor) -> Tensor:
+    def _weighed(self, inputs: Tensor) -> Tensor:
         return conv_transpose(
             inputs,
             self.kernel.value,

@@ -14,6 +14,7 @@ from chainrule.layers.convolution import (
     channels_last,
     check_format,
     check_padding,
+    check_reach,
 )
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import Layer, LayerOptions
@@ -55,6 +56,7 @@ class Pooling(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """The windows, folded."""
         x = channels_last(inputs, self.data_format)
+        check_reach(self.name, x.shape[1:-1], self.pool_size, self.padding)
         fold = type(self).fold
         result: Tensor = fold(x, self.pool_size, self.strides, self.padding)
         return as_given(result, self.data_format)

@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
-from chainrule import activations, constraints, functional, initializers, regularizers
-from chainrule.functional.convolution import as_lengths, conv
+from chainrule import constraints, functional, initializers, regularizers
+from chainrule.functional.convolution import conv
 from chainrule.functional.promotion import Tensor
-from chainrule.layers.convolution import (
-    as_given,
-    channels_last,
-    channels_of,
-    check_format,
-    check_padding,
-    spec_of,
-)
-from chainrule.layers.layer import InputShape, Layer, LayerOptions, check_positive
+from chainrule.layers.convolution import BiasOptions, WindowedLayer
+from chainrule.layers.layer import InputShape, check_positive
 from chainrule.variable import Variable
 
 
-def _depthwise_kernel(kernel: Tensor) -> Tensor:
-    """`(*taps, channels, multiplier)` as a kernel of one channel for each group."""
-    shape = kernel.shape
-    return functional.reshape(kernel, (*shape[:-2], 1, shape[-2] * shape[-1]))
+class ChannelwiseLayer(WindowedLayer):
+    """Base of layers with a kernel `(*kernel_size, channels, depth_multiplier)`."""
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        depthwise_initializer: Any = "glorot_uniform",
+        depthwise_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        **options: Unpack[BiasOptions],
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            **options,
+        )
+        self.depth_multiplier = check_positive(
+            self.name, "depth_multiplier", depth_multiplier
+        )
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+
+    def _add_depthwise(self, name: str, channels: int) -> Variable:
+        return self.add_weight(
+            name,
+            (*self.kernel_size, channels, self.depth_multiplier),
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+
+    def _apart(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """Each channel weighed by itself: as many groups as channels."""
+        shape = kernel.shape
+        grouped = (*shape[:-2], 1, shape[-2] * shape[-1])
+        return self._convolved(
+            inputs, functional.reshape(kernel, grouped), inputs.shape[-1]
+        )
 
 
-class DepthwiseConvolution(Layer):
+class DepthwiseConvolution(ChannelwiseLayer):
     """Base of convolutions that weigh each channel by itself.
 
     Args:
@@ -37,18 +75,11 @@ class DepthwiseConvolution(Layer):
         data_format: `channels_last` (the default) or `channels_first`.
         dilation_rate: how far the elements of a window are apart.
         activation: a name such as `relu`, or a function; none by default.
-        use_bias: whether to add a bias.
         depthwise_initializer: of the kernel, `(*kernel_size, channels, multiplier)`.
-        bias_initializer: of the bias, one for each output.
         depthwise_regularizer: a penalty on the kernel.
-        bias_regularizer: a penalty on the bias.
         depthwise_constraint: what the kernel is brought back to after an update.
-        bias_constraint: the same for the bias.
-        **options: see `LayerOptions`.
+        **options: see `BiasOptions`.
     """
-
-    rank: ClassVar[int]
-    PADDINGS: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __init__(
         self,
@@ -59,68 +90,33 @@ class DepthwiseConvolution(Layer):
         data_format: str | None = None,
         dilation_rate: int | Sequence[int] = 1,
         activation: Any = None,
-        use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
         depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[BiasOptions],
     ) -> None:
-        super().__init__(**options)
-        self.kernel_size = as_lengths("kernel_size", kernel_size, self.rank)
-        self.strides = as_lengths("strides", strides, self.rank)
-        self.padding = check_padding(self.name, padding, self.PADDINGS)
-        self.depth_multiplier = check_positive(
-            self.name, "depth_multiplier", depth_multiplier
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            depth_multiplier,
+            activation,
+            depthwise_initializer,
+            depthwise_regularizer,
+            depthwise_constraint,
+            **options,
         )
-        self.data_format = check_format(self.name, data_format)
-        self.dilation_rate = as_lengths("dilation_rate", dilation_rate, self.rank)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: InputShape) -> None:
         """Make the kernel and the bias."""
-        channels = channels_of(self, input_shape, self.rank, self.data_format)
-        self.kernel: Variable = self.add_weight(
-            "kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
-        if self.use_bias:
-            self.bias: Variable = self.add_weight(
-                "bias",
-                (channels * self.depth_multiplier,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
-        self.input_spec = spec_of(channels, self.rank, self.data_format)
+        channels = self._begin(input_shape)
+        self.kernel = self._add_depthwise("kernel", channels)
+        self._add_bias(channels * self.depth_multiplier)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """`activation(depthwise(inputs, kernel) + bias)`."""
-        x = channels_last(inputs, self.data_format)
-        outputs = conv(
-            x,
-            _depthwise_kernel(self.kernel.value),
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation_rate,
-            groups=x.shape[-1],
-        )
-        if self.use_bias:
-            outputs = outputs + self.bias.value
-        result: Tensor = as_given(self.activation(outputs), self.data_format)
-        return result
+    def _weighed(self, inputs: Tensor) -> Tensor:
+        return self._apart(inputs, self.kernel.value)
 
 
 class DepthwiseConv1D(DepthwiseConvolution):
@@ -147,7 +143,7 @@ class DepthwiseConv2D(DepthwiseConvolution):
     rank = 2
 
 
-class SeparableConvolution(Layer):
+class SeparableConvolution(ChannelwiseLayer):
     """Base of depthwise convolutions followed by a mix of the channels.
 
     Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017.
@@ -161,21 +157,14 @@ class SeparableConvolution(Layer):
         dilation_rate: how far the elements of a window are apart.
         depth_multiplier: outputs of the depthwise part for each channel.
         activation: a name such as `relu`, or a function; none by default.
-        use_bias: whether to add a bias.
         depthwise_initializer: of `(*kernel_size, channels, depth_multiplier)`.
         pointwise_initializer: of `(*ones, channels * depth_multiplier, filters)`.
-        bias_initializer: of the bias, `(filters,)`.
         depthwise_regularizer: a penalty on the first kernel.
         pointwise_regularizer: a penalty on the second.
-        bias_regularizer: a penalty on the bias.
         depthwise_constraint: what the first kernel is brought back to after an update.
         pointwise_constraint: the same for the second.
-        bias_constraint: the same for the bias.
-        **options: see `LayerOptions`.
+        **options: see `BiasOptions`.
     """
-
-    rank: ClassVar[int]
-    PADDINGS: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __init__(
         self,
@@ -187,50 +176,36 @@ class SeparableConvolution(Layer):
         dilation_rate: int | Sequence[int] = 1,
         depth_multiplier: int = 1,
         activation: Any = None,
-        use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None,
         pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
         depthwise_constraint: Any = None,
         pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[BiasOptions],
     ) -> None:
-        super().__init__(**options)
-        self.filters = check_positive(self.name, "filters", filters)
-        self.kernel_size = as_lengths("kernel_size", kernel_size, self.rank)
-        self.strides = as_lengths("strides", strides, self.rank)
-        self.padding = check_padding(self.name, padding, self.PADDINGS)
-        self.data_format = check_format(self.name, data_format)
-        self.dilation_rate = as_lengths("dilation_rate", dilation_rate, self.rank)
-        self.depth_multiplier = check_positive(
-            self.name, "depth_multiplier", depth_multiplier
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            depth_multiplier,
+            activation,
+            depthwise_initializer,
+            depthwise_regularizer,
+            depthwise_constraint,
+            **options,
         )
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.filters = check_positive(self.name, "filters", filters)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
         self.pointwise_constraint = constraints.get(pointwise_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: InputShape) -> None:
         """Make both kernels and the bias."""
-        channels = channels_of(self, input_shape, self.rank, self.data_format)
-        self.depthwise_kernel: Variable = self.add_weight(
-            "depthwise_kernel",
-            (*self.kernel_size, channels, self.depth_multiplier),
-            self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
+        channels = self._begin(input_shape)
+        self.depthwise_kernel = self._add_depthwise("depthwise_kernel", channels)
         inside = channels * self.depth_multiplier
         self.pointwise_kernel: Variable = self.add_weight(
             "pointwise_kernel",
@@ -239,32 +214,11 @@ class SeparableConvolution(Layer):
             regularizer=self.pointwise_regularizer,
             constraint=self.pointwise_constraint,
         )
-        if self.use_bias:
-            self.bias: Variable = self.add_weight(
-                "bias",
-                (self.filters,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
-        self.input_spec = spec_of(channels, self.rank, self.data_format)
+        self._add_bias(self.filters)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """`activation(conv(depthwise(inputs), pointwise_kernel) + bias)`."""
-        x = channels_last(inputs, self.data_format)
-        inside = conv(
-            x,
-            _depthwise_kernel(self.depthwise_kernel.value),
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation_rate,
-            groups=x.shape[-1],
-        )
-        outputs = conv(inside, self.pointwise_kernel.value)
-        if self.use_bias:
-            outputs = outputs + self.bias.value
-        result: Tensor = as_given(self.activation(outputs), self.data_format)
-        return result
+    def _weighed(self, inputs: Tensor) -> Tensor:
+        inside = self._apart(inputs, self.depthwise_kernel.value)
+        return conv(inside, self.pointwise_kernel.value)
 
 
 class SeparableConv1D(SeparableConvolution):
