@@ -121,7 +121,8 @@ def parquet_pieces(
     pyarrow = pyarrow_modules()
     file = existing(path)
     try:
-        with pyarrow.parquet.ParquetFile(file) as source:
+        # what is buffered ahead stays in memory until the file is closed
+        with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as source:
             wanted = choose(source.schema_arrow.names, columns, file)
             rows = max(256, PIECE_BYTES // (8 * max(len(wanted), 1)))
             for batch in source.iter_batches(batch_size=rows, columns=list(wanted)):
