@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,27 @@ def test_the_same_seed_gives_the_same_model() -> None:
         run("train", "people.csv", "--target", "paid", "--out", out, *QUICK)
     first, second = (cr.load_model(f"{o}/model.chainrule") for o in "ab")
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_run_that_did_not_end_goes_on_to_the_same_bits() -> None:
+    write("people.csv", people())
+    command = ("train", "people.csv", "--target", "paid", *QUICK)
+    run(*command, "--out", "whole")
+    run(*command, "--out", "cut")
+    # as if it had been killed while its third network was made
+    Path("cut/model.chainrule").unlink()
+    for folder in Path("cut").glob("network-[3-9]"):
+        shutil.rmtree(folder)
+    left = {path.name for path in Path("cut").iterdir()}
+    assert {"checkpoints", "network-2"} <= left
+    result = run(*command, "--out", "cut", "--resume")
+    assert result.exit_code == 0, result.output
+    first, second = (
+        cr.load_model(f"{name}/model.chainrule").get_weights()
+        for name in ("whole", "cut")
+    )
+    for one, two in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
