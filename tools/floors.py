@@ -83,7 +83,7 @@ FLOORS = (
         independent=True,
     ),
     # The package itself shows what F0 to F8 make; nothing there may lean on it.
-    Floor("front", (FRONT, "callbacks", "keras")),
+    Floor("front", (FRONT, "callbacks", "keras", "utils")),
     Floor("F9", ("recipes",)),
     Floor("F10", ("cli", "__main__")),
 )

@@ -65,6 +65,7 @@ _MODULES = (
     "recipes",
     "regularizers",
     "training",
+    "utils",
 )
 _NAMES = {
     "Input": "layers",

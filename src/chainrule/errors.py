@@ -125,3 +125,7 @@ class ResumeError(ChainruleError, ValueError):
 
 class ResumeWarning(UserWarning):
     """A run is resumed otherwise than it should be, or may not be exact."""
+
+
+class DamagedFileWarning(UserWarning):
+    """A damaged file was left out."""

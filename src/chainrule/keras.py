@@ -21,6 +21,7 @@ from chainrule import (
     models,
     optimizers,
     regularizers,
+    utils,
 )
 from chainrule.layers import Input
 from chainrule.models import Model, Sequential
@@ -40,4 +41,5 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "utils",
 ]

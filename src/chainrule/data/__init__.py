@@ -1,4 +1,4 @@
-"""Tables and streams of data (CSV, Parquet, pandas, Arrow); annotated pictures."""
+"""Tables, pictures, annotated pictures, and streams of data from files."""
 
 from chainrule.data.annotations import (
     AnnotatedPicture,
@@ -9,6 +9,7 @@ from chainrule.data.annotations import (
     to_coco_results,
 )
 from chainrule.data.dataset import Dataset, read_csv, read_parquet
+from chainrule.data.pictures import load_picture
 from chainrule.data.tables import Table, read_table
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Dataset",
     "Problem",
     "Table",
+    "load_picture",
     "read_annotations",
     "read_csv",
     "read_parquet",

@@ -38,13 +38,29 @@ def _lanczos(radius: int) -> Callable[[Array], Array]:
     return weight
 
 
+def _gaussian(distance: Array) -> Array:
+    """A standard deviation of half a pixel, cut off at three of them."""
+    near = np.abs(distance) < 1.5
+    return np.where(near, np.exp(-2 * np.square(distance)), 0.0)
+
+
+def _mitchell(distance: Array) -> Array:
+    """Mitchell and Netravali, "Reconstruction filters in computer graphics", 1988."""
+    d = np.abs(distance)
+    near = ((7 / 6 * d - 2) * d) * d + 8 / 9
+    far = ((-7 / 18 * d + 2) * d - 10 / 3) * d + 16 / 9
+    return np.where(d < 1, near, np.where(d < 2, far, 0.0))
+
+
 KERNELS: dict[str, Callable[[Array], Array]] = {
     "bilinear": _triangle,
     "bicubic": _cubic,
     "lanczos3": _lanczos(3),
     "lanczos5": _lanczos(5),
+    "gaussian": _gaussian,
+    "mitchellcubic": _mitchell,
 }
-INTERPOLATIONS = ("nearest", *KERNELS)
+INTERPOLATIONS = ("nearest", "area", *KERNELS)
 
 
 def resize_weights(
@@ -73,6 +89,11 @@ def resize_weights(
     if interpolation == "nearest":
         chosen = np.minimum(np.floor(middle).astype(np.int64), length - 1)
         return np.eye(length)[:, chosen]
+    if interpolation == "area":
+        places = np.arange(length)[:, None]
+        ends = np.arange(size + 1) * scale
+        overlap = np.minimum(places + 1, ends[1:]) - np.maximum(places, ends[:-1])
+        return np.maximum(overlap, 0) / scale
     wide = max(scale, 1.0) if antialias else 1.0
     distance = (middle - 0.5)[None, :] - np.arange(length)[:, None]
     weights = KERNELS[interpolation](distance / wide)
@@ -95,7 +116,9 @@ def resize(
     Args:
         x: images `(..., height, width, channels)`.
         size: the new height and width.
-        interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos3` or `lanczos5`.
+        interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos3`, `lanczos5`,
+            `gaussian`, `mitchellcubic`, or `area`, the mean of what a new pixel
+            covers.
         antialias: whether to blur first where the image shrinks.
         axes: of the positions.
 

@@ -1,0 +1,19 @@
+"""What Keras keeps in `keras.utils`: pictures as files, arrays and data sets."""
+
+from __future__ import annotations
+
+from chainrule.data.picture_folder import image_dataset_from_directory
+from chainrule.data.picture_images import (
+    array_to_img,
+    img_to_array,
+    load_img,
+    save_img,
+)
+
+__all__ = [
+    "array_to_img",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "save_img",
+]
