@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff.checkpoint import call
-from chainrule.compiler import Loops, Runs, compile_graph, make_loop
+from chainrule.compiler import Loops, Part, Runs, compile_graph, make_loop
 from chainrule.errors import ArgumentError, RetraceWarning, ShapeError, TraceError
 from chainrule.ir import tree
 from chainrule.ir.dtype import DEFAULT_FLOAT, as_dtype, int64
@@ -447,6 +447,53 @@ class Loop:
                 pieces.append(results)
         columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]
         return tree.unflatten(structure, map(constant, columns))
+
+    def seconds(self, batch_size: int) -> float | None:
+        """How long a step takes, where that is known and no trial is due."""
+        return self._loops.seconds(self._traced(batch_size).graph)
+
+    def passes(
+        self, orders: np.ndarray[Any, Any], batch_size: int, part: str, fresh: Any
+    ) -> list[Any]:
+        """Take the steps of several passes over the data, at once.
+
+        Args:
+            orders: for each pass the numbers of its rows; its last step may have fewer
+                than the others.
+            batch_size: the rows of a step, which returns no outputs.
+            part: a key of the state.
+            fresh: what the state has under it before each pass.
+
+        Returns:
+            What the state had under `part` after each pass.
+
+        Example:
+            >>> import chainrule
+            >>> def step(state, x):
+            ...     return {"sum": state["sum"] + chainrule.sum(x)}, None
+            >>> zero = chainrule.asarray(0.0)
+            >>> loop = Loop(step)
+            >>> loop.begin({"sum": zero}, np.arange(5, dtype="float32"))
+            >>> orders = np.array([[0, 1, 2], [2, 3, 4]])
+            >>> [float(sum) for sum in loop.passes(orders, 2, "sum", zero)]
+            [3.0, 9.0]
+        """
+        length = orders.shape[1]
+        whole = length // batch_size * batch_size
+        parts = []
+        for rows, size in ((whole, batch_size), (length - whole, length - whole)):
+            if rows:
+                traced = self._traced(size)
+                outer = [value.data for value in traced.outer()]
+                parts.append(Part(traced.graph, size, rows, outer))
+        places, structure = self._part(part)
+        leaves = [np.asarray(value.data) for value in tree.flatten(fresh)[0]]
+        starts = dict(zip(places, leaves, strict=True))
+        columns = self._loops.passes(parts, orders, starts)
+        return [
+            tree.unflatten(structure, [constant(column[i]) for column in columns])
+            for i in range(len(orders))
+        ]
 
     def state(self) -> Any:
         """The state now."""

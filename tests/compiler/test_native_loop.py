@@ -12,6 +12,7 @@ from chainrule.compiler.engine import (
     host_target,
     load_object,
 )
+from chainrule.compiler.interpret import InterpretedLoop, Part
 from chainrule.compiler.kernel import ContractKernel, Kernel
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.program import Program
@@ -200,3 +201,37 @@ def test_counts_that_are_added_to_themselves_are_copied_first() -> None:
     np.testing.assert_array_equal(loop.state()[0], [101.0, 11.0, 110.0])
     loop.run(graph, np.arange(3, 6), 3, [])
     np.testing.assert_array_equal(loop.state()[0], [213.0, 121.0, 110.0])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_passes_at_once_are_passes_one_after_the_other(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two programs by turns, a part of the state that begins anew, and what it was."""
+    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+
+    def step(state, total, data, rows):
+        batch = take(data, rows, axis=0)
+        new = add(state, reduce_sum(batch, axes=(0,)))
+        return [new, add(total, reduce_sum(new, axes=(0,)))]
+
+    def graph(batch: int) -> Graph:
+        specs = [Spec((40,), float64), Spec((), float64), Spec((7, 40), float64)]
+        return trace(step, [*specs, Spec((batch,), int64)])[0]
+
+    data = np.random.default_rng(0).normal(size=(7, 40))
+    orders = np.array([[0, 1, 2, 3, 4, 5, 6], [6, 2, 4, 0, 1, 3, 5], [1] * 7])
+    parts = [Part(graph(3), 3, 6, []), Part(graph(1), 1, 1, [])]
+    zero = {1: np.array(0.5)}
+    loop, expected = NativeLoop(), InterpretedLoop()
+    for part in parts:
+        made = Program(part.graph, [(0, 0), (1, 1)], threads=threads)
+        loop._programs[part.graph] = made
+    loop.begin([np.ones(40), np.array(7.0)], [data])
+    expected.begin([np.ones(40), np.array(7.0)], [data])
+    assert loop.seconds(parts[0].graph) is None
+    (sums,) = loop.passes(parts, orders, zero)
+    (wanted,) = expected.passes(parts, orders, zero)
+    np.testing.assert_allclose(sums, wanted, rtol=1e-12)
+    np.testing.assert_allclose(loop.state()[0], expected.state()[0], rtol=1e-12)
+    assert loop.seconds(parts[0].graph) > 0

@@ -57,7 +57,7 @@ def test_changing_threads_within_a_run_changes_no_bit_and_skips_no_row():
     for turns in ([64 // 2], [1] * 32, [3, 5, 24]):
         loop = NativeLoop()
         loop.begin([np.zeros(30_000, np.float32)], [data])
-        pace = loop.program(graph)._pace
+        pace = loop.program(graph).pace
         outputs, done = [], 0
         for number, turn in enumerate(turns):
             pace.best, pace._until = 1 + number % 2, np.inf

@@ -210,6 +210,9 @@ def test_pieces_become_long_enough_and_not_too_long(monkeypatch):
         def feed(self, data):
             pass
 
+        def seconds(self, batch_size):
+            return None
+
         def run(self, order, batch_size):
             self.sizes.append(len(order) // batch_size)
             Clock.now += 0.01 * len(order) / batch_size

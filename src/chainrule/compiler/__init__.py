@@ -8,15 +8,24 @@ native code does.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram
+from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram, Part
 from chainrule.errors import ArgumentError
 from chainrule.ir.graph import Graph
 from chainrule.settings import SETTINGS
+
+__all__ = [
+    "BACKENDS",
+    "Loops",
+    "Part",
+    "Runs",
+    "compile_graph",
+    "make_loop",
+]
 
 BACKENDS = ("native", "interpret")
 Array = np.ndarray[Any, Any]
@@ -48,6 +57,14 @@ class Loops(Protocol):
         self, graph: Graph, rows: Array, batch_size: int, captured: Sequence[Array]
     ) -> list[Array]:
         """Take a step for each `batch_size` rows; what the steps returned, stacked."""
+
+    def seconds(self, graph: Graph) -> float | None:
+        """How long a step takes, where that is known."""
+
+    def passes(
+        self, parts: Sequence[Part], orders: Array, fresh: Mapping[int, Array]
+    ) -> list[Array]:
+        """Take the steps of several passes; what stood at some places after each."""
 
     def state(self) -> list[Array]:
         """The state now."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,23 @@ class InterpretedProgram:
     ) -> tuple[np.ndarray[Any, Any], ...]:
         """The outputs for these inputs."""
         return evaluate(self.graph, arrays)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Steps of a pass over the data.
+
+    Attributes:
+        graph: the step.
+        batch_size: the rows that it takes.
+        rows: the rows of all of them.
+        captured: what the step captured.
+    """
+
+    graph: Graph
+    batch_size: int
+    rows: int
+    captured: Sequence[np.ndarray[Any, Any]]
 
 
 class InterpretedLoop:
@@ -83,6 +101,28 @@ class InterpretedLoop:
             self._state = list(results[:count])
             pieces.append(results[count:])
         return [np.concatenate(column) for column in zip(*pieces, strict=True)]
+
+    def seconds(self, graph: Graph) -> float | None:
+        """How long a step takes: as long as Python takes, and nobody knows."""
+        return None
+
+    def passes(
+        self,
+        parts: Sequence[Part],
+        orders: np.ndarray[Any, Any],
+        fresh: Mapping[int, np.ndarray[Any, Any]],
+    ) -> list[np.ndarray[Any, Any]]:
+        """Take the steps of several passes; what stood at some places after each."""
+        kept = []
+        for order in orders:
+            self.write([*fresh], [*fresh.values()])
+            first = 0
+            for part in parts:
+                rows = order[first : first + part.rows]
+                self.run(part.graph, rows, part.batch_size, part.captured)
+                first += part.rows
+            kept.append(self.read([*fresh]))
+        return [np.stack(column) for column in zip(*kept, strict=True)]
 
     def state(self) -> list[np.ndarray[Any, Any]]:
         """The state now."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.interpret import Part
 from chainrule.compiler.memory import ALIGNMENT
 from chainrule.compiler.plan import state_strides
-from chainrule.compiler.program import Program, address_of, aligned, programs
+from chainrule.compiler.program import Program, Stretch, address_of, aligned, programs
 from chainrule.ir.dtype import as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Spec
@@ -37,6 +39,18 @@ class StateBuffer:
         )
         self.address = address_of(raw)
 
+    def room_for(self, count: int) -> Array:
+        """Bytes for so many copies, one after the other."""
+        return np.zeros((count, self.nbytes), np.uint8)
+
+    def view(self, room: Array) -> Array:
+        """The values in the bytes of several copies."""
+        spec = self.spec
+        steps = tuple(step * spec.dtype.itemsize for step in self._strides)
+        return np.lib.stride_tricks.as_strided(
+            room.view(spec.dtype.numpy), (len(room), *spec.shape), (self.nbytes, *steps)
+        )
+
     def copy(self) -> Array:
         """The value now, dense."""
         return np.array(self.array, order="C")
@@ -53,6 +67,29 @@ def _placed(buffers: list[StateBuffer]) -> list[StateBuffer]:
         buffer.lie_at(room)
         room = room[buffer.nbytes :]
     return buffers
+
+
+def _moves(
+    buffers: Sequence[StateBuffer], starts: Sequence[Array], ends: Sequence[Array]
+) -> list[Array]:
+    """The moves before each pass, and those after the last.
+
+    What stands in the buffers is put to their ends, and their starts are put there.
+    """
+    count = len(ends[0]) if ends else 0
+    starts_at, ends_at = map(address_of, starts), map(address_of, ends)
+    places = list(zip(buffers, starts_at, ends_at, strict=True))
+    moves = []
+    for number in range(count + 1):
+        words = []
+        for buffer, start, end in places:
+            size, address = buffer.nbytes, buffer.address
+            if number:
+                words.append([end + (number - 1) * size, address, size // 8])
+            if number < count:
+                words.append([address, start, size // 8])
+        moves.append(np.array(words, np.int64))
+    return moves
 
 
 class NativeLoop:
@@ -117,6 +154,65 @@ class NativeLoop:
             results.append(result)
         program.launch(places, steps, moving, flush=True)
         return results
+
+    def seconds(self, graph: Graph) -> float | None:
+        """How long a step takes; None where that is not known, or being tried."""
+        pace = self.program(graph).pace
+        return None if pace.settled is None else pace.step_seconds
+
+    def passes(
+        self, parts: Sequence[Part], orders: Array, fresh: Mapping[int, Array]
+    ) -> list[Array]:
+        """Take the steps of several passes over the data in one native call.
+
+        Args:
+            parts: what each pass is made of; their steps return nothing but the state.
+            orders: for each pass the numbers of its rows.
+            fresh: what stands at some places of the state before each pass.
+
+        Returns:
+            For each of these places what stood there after every pass.
+        """
+        orders = np.ascontiguousarray(orders, np.int64)
+        count, _length = orders.shape
+        buffers = [self._state[place] for place in fresh]
+        starts = [buffer.room_for(1) for buffer in buffers]
+        for buffer, start, array in zip(buffers, starts, fresh.values(), strict=True):
+            buffer.view(start)[...] = array
+        ends = [buffer.room_for(count) for buffer in buffers]
+        moves = _moves(buffers, starts, ends)
+        main = self.program(parts[0].graph)
+        threads = main.pace.settled or 1
+        columns, first = [], 0
+        for part in parts:
+            columns.append(self._stretches(part, orders[:, first:], threads))
+            first += part.rows
+        stretches = []
+        for number, (start, *rest) in enumerate(zip(*columns, strict=True)):
+            stretches += [replace(start, moves=moves[number]), *rest]
+        words = [0, 0, *columns[0][0].words[2:]]
+        stretches.append(Stretch(words, (), moves[count]))
+        others = [self.program(part.graph) for part in parts[1:]]
+        main.run_with(others, stretches, threads)
+        return [b.view(end) for b, end in zip(buffers, ends, strict=True)]
+
+    def _stretches(self, part: Part, orders: Array, threads: int) -> list[Stretch]:
+        """The steps of a part in each pass, the rows of which begin `orders`."""
+        program = self.program(part.graph)
+        inputs, count = program.plan.graph.inputs, len(self._state)
+        arrays = [orders, *map(np.ascontiguousarray, part.captured)]
+        addresses = [buffer.address for buffer in self._state]
+        addresses += [*self._data_at, *map(address_of, arrays)]
+        table = program.addressed(list(zip(inputs, addresses, strict=True)))
+        rows = inputs[count + len(self._data)]
+        tables = np.empty((len(orders), threads, len(table)), np.int64)
+        tables[:] = table
+        offsets = orders.strides[0] * np.arange(len(orders), dtype=np.int64)
+        tables[:, :, program.slots_of(rows)] += offsets[:, None, None]
+        patches = program.patches([(rows, 8 * part.batch_size)])
+        steps = part.rows // part.batch_size
+        held = [program.stretch(steps, each, patches) for each in tables]
+        return [replace(each, held=(*each.held, *arrays)) for each in held]
 
     def state(self) -> list[Array]:
         """The state now."""

@@ -22,6 +22,9 @@ class Pace:
         most: the number of threads to choose at most.
         fixed: always use `most`.
 
+    Attributes:
+        step_seconds: how long a step took when the program last ran; None before.
+
     Example:
         >>> pace = Pace(1)
         >>> pace.next(100)
@@ -31,6 +34,7 @@ class Pace:
     def __init__(self, most: int, fixed: bool = False) -> None:
         self.most = most
         self.best = most
+        self.step_seconds: float | None = None
         self._fixed = fixed or most == 1
         self._until = 0.0
         self._begin_trial()
@@ -62,8 +66,22 @@ class Pace:
         wanted = int(missing / max(self._first[threads], 1e-7)) + 1
         return min(steps, wanted), threads
 
+    @property
+    def settled(self) -> int | None:
+        """The number of threads, where no trial is due.
+
+        Example:
+            >>> Pace(1).settled, Pace(2).settled
+            (1, None)
+        """
+        if self._fixed:
+            return self.most
+        trial = self._pending() is not None or time.perf_counter() > self._until
+        return None if trial else self.best
+
     def learn(self, steps: int, threads: int, seconds: float) -> None:
         """Take note that `steps` steps on `threads` threads took so long."""
+        self.step_seconds = seconds / steps
         if self._fixed or self._pending() != threads:
             return
         if threads not in self._first:

@@ -7,6 +7,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -75,6 +77,22 @@ def address_of(array: Array) -> int:
     return place
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Steps of one program, as `runner` takes them.
+
+    Attributes:
+        words: what `runner` is told, up to the moves.
+        held: the arrays that the words point into.
+        moves: copies made before the first step: where to, where from, how many words
+            of 8 bytes.
+    """
+
+    words: list[int]
+    held: tuple[Array, ...]
+    moves: Array | None = None
+
+
 class Program:
     """A compiled graph.
 
@@ -87,6 +105,7 @@ class Program:
 
     Attributes:
         plan: the kernels, in order, and where values lie.
+        pace: how many threads run it.
     """
 
     def __init__(
@@ -105,7 +124,7 @@ class Program:
         shared = any(step.parallel for step in self.plan.steps)
         self.threads = (threads or default_threads()) if shared else 1
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
-        self._pace = Pace(self.threads, fixed=threads is not None)
+        self.pace = Pace(self.threads, fixed=threads is not None)
         self._build_memory()
         self._build_tables()
         _alive.add(self)
@@ -202,36 +221,65 @@ class Program:
             OutOfBoundsError: an index pointed outside its axis.
         """
         with self._lock:
-            table = self.table.copy()
-            slots, owners = self._slots_of_all(tuple(id(value) for value, _ in places))
-            table[slots] = np.array([place for _, place in places], np.int64)[owners]
-            patches = [
-                [8 * slot, by] for value, by in moving for slot in self.slots_of(value)
-            ]
+            table = self.addressed(places)
+            patches = self.patches(moving)
             while steps:
-                count, threads = self._pace.next(steps)
-                table = self._run(table, patches, (count, threads, flush))
+                count, threads = self.pace.next(steps)
+                tables = np.empty((threads, len(table)), np.int64)
+                tables[:] = table
+                self._run([self.stretch(count, tables, patches)], threads, flush)
+                table = tables[0]
                 steps -= count
             self._check_status()
 
-    def _run(
-        self, table: Array, patches: list[list[int]], manner: tuple[int, int, bool]
-    ) -> Array:
-        """Take steps on so many threads; the table of addresses after them."""
-        entry, _ = runner()
-        steps, threads, flush = manner
-        tables = np.empty((threads, len(table)), np.int64)
-        tables[:] = table
-        patched = np.array(patches or [[0, 0]], np.int64)
+    def addressed(self, places: Sequence[tuple[Value, int]]) -> Array:
+        """The table with inputs and outputs at these addresses."""
+        table = self.table.copy()
+        slots, owners = self._slots_of_all(tuple(id(value) for value, _ in places))
+        table[slots] = np.array([place for _, place in places], np.int64)[owners]
+        return table
+
+    def patches(self, moving: Sequence[tuple[Value, int]]) -> Array:
+        """Words that move the addresses of values by so many bytes after each step."""
+        found = [
+            [8 * slot, by] for value, by in moving for slot in self.slots_of(value)
+        ]
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def stretch(self, steps: int, tables: Array, patches: Array) -> Stretch:
+        """So many steps, with a table for each thread."""
         words = [steps, len(self.plan.steps), self._records_at]
-        words += [address_of(tables), 8 * len(table), address_of(patched)]
-        words += [len(patches), self._barrier_at, int(flush)]
+        words += [address_of(tables), 8 * tables.shape[-1]]
+        return Stretch([*words, address_of(patches), len(patches)], (tables, patches))
+
+    def run_with(
+        self, others: Sequence[Program], stretches: Sequence[Stretch], threads: int
+    ) -> None:
+        """Run stretches of this program and of others, subnormal numbers being 0.
+
+        Raises:
+            OutOfBoundsError: an index pointed outside its axis.
+        """
+        programs = sorted({self, *others}, key=id)  # one order of locks for everybody
+        with ExitStack() as held:
+            for program in programs:
+                held.enter_context(program._lock)
+            self._run(stretches, threads, True)
+            for program in programs:
+                program._check_status()
+
+    def _run(self, stretches: Sequence[Stretch], threads: int, flush: bool) -> None:
+        entry, _ = runner()
+        words = [len(stretches), self._barrier_at, int(flush)]
+        for stretch in stretches:
+            moves = stretch.moves
+            words += stretch.words
+            words += (0, 0) if moves is None else (address_of(moves), len(moves))
         context = np.array(words, np.int64)
         begun = time.perf_counter()
         pool().run(entry, address_of(context), threads)
-        self._pace.learn(steps, threads, time.perf_counter() - begun)
-        moved: Array = tables[0]
-        return moved
+        steps = sum(stretch.words[0] for stretch in stretches)
+        self.pace.learn(steps, threads, time.perf_counter() - begun)
 
     def _check_status(self) -> None:
         if not self.status.any():
@@ -290,8 +338,9 @@ class Program:
 
     def _context(self, steps: int, record: Array, table: Array) -> Array:
         """A context that runs one kernel on one thread."""
-        words = [steps, 1, address_of(record), address_of(table), 8 * len(table)]
-        return np.array([*words, 0, 0, address_of(self._barrier), 0], np.int64)
+        words = [1, address_of(self._barrier), 0]
+        words += [steps, 1, address_of(record), address_of(table), 8 * len(table)]
+        return np.array([*words, 0, 0, 0, 0], np.int64)
 
     def show(self) -> str:
         """The kernels in order, as text."""

@@ -19,13 +19,19 @@ from chainrule.compiler.engine import (
 from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.threads import emit_barrier, emit_flush, pool
 
-# words of the context, in order
+# words of the context, in order; the stretches follow them
+STRETCHES, BARRIER_AT, FLUSHES = range(3)
+HEAD_WORDS = 3
+# words of a stretch, the steps of one program
 STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT = range(7)
-BARRIER_AT, FLUSHES = 7, 8
+MOVES, MOVE_COUNT = 7, 8
+STRETCH_WORDS = 9
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4
 # words of a patch: byte offset of an argument, what is added to it after each step
 PATCH_WORDS = 2
+# words of a move, made before the first step: where to, where from, how many words
+MOVE_WORDS = 3
 
 
 @cache
@@ -33,7 +39,7 @@ def runner() -> tuple[int, LoadedObject]:
     """The address of `run(context, thread, threads)`, and the object that holds it."""
     pool()
     target = host_target()
-    key = object_key("runner", target.fingerprint)
+    key = object_key("runner of stretches", target.fingerprint)
     loaded = load_object(objects().get(key, lambda: compile_module(_text())))
     return loaded.address("run"), loaded
 
@@ -50,12 +56,17 @@ def _text() -> str:
 
 
 class _Writer:
-    """Writes the loops over steps, kernels and patches."""
+    """Writes the loops over stretches, moves, steps, kernels and patches."""
 
     def __init__(self, module: IRValue, function: IRValue) -> None:
         self.module, self.function = module, function
         self.builder: IRBuilder = ir.IRBuilder(function.append_basic_block("entry"))
         self.context, self.thread, self.threads = function.args
+
+    def at(self, base: IRValue, number: IRValue, words: int) -> IRValue:
+        """Where item `number` of so many words lies."""
+        offset = self.builder.mul(number, integer(words))
+        return self.builder.gep(base, [offset], source_etype=I64)
 
     def word(self, base: IRValue, position: IRValue | int) -> IRValue:
         index = integer(position) if isinstance(position, int) else position
@@ -85,34 +96,55 @@ class _Writer:
 
     def write(self) -> None:
         builder, context = self.builder, self.context
-        self.records = self.pointer(context, RECORDS)
-        self.patches = self.pointer(context, PATCHES)
         self.barrier = self.pointer(context, BARRIER_AT)
-        own = builder.mul(self.thread, self.word(context, TABLE_BYTES))
-        tables = self.pointer(context, TABLES)
-        self.table = builder.gep(tables, [own], source_etype=BYTE)
         self.many = builder.icmp_signed(">", self.threads, integer(1))
+        self.first = builder.icmp_signed("==", self.thread, integer(0))
         flushes = builder.icmp_signed("!=", self.word(context, FLUSHES), integer(0))
         with builder.if_then(flushes):
             emit_flush(self.module, builder)
-        self.loop(self.word(context, STEPS), self._step)
+        self.loop(self.word(context, STRETCHES), self._stretch)
         builder.ret_void()
 
+    def _stretch(self, number: IRValue) -> None:
+        builder = self.builder
+        start = builder.gep(self.context, [integer(HEAD_WORDS)], source_etype=I64)
+        self.stretch = self.at(start, number, STRETCH_WORDS)
+        self.records = self.pointer(self.stretch, RECORDS)
+        self.patches = self.pointer(self.stretch, PATCHES)
+        own = builder.mul(self.thread, self.word(self.stretch, TABLE_BYTES))
+        tables = self.pointer(self.stretch, TABLES)
+        self.table = builder.gep(tables, [own], source_etype=BYTE)
+        moves = self.word(self.stretch, MOVE_COUNT)
+        moving = builder.icmp_signed("!=", moves, integer(0))
+        with builder.if_then(builder.and_(moving, self.first)):
+            self.moves = self.pointer(self.stretch, MOVES)
+            self.loop(moves, self._move)
+        self._wait(builder.and_(moving, self.many))
+        self.loop(self.word(self.stretch, STEPS), self._step)
+
+    def _move(self, number: IRValue) -> None:
+        move = self.at(self.moves, number, MOVE_WORDS)
+        target, source = self.pointer(move, 0), self.pointer(move, 1)
+
+        def copy(position: IRValue) -> None:
+            place = self.builder.gep(target, [position], source_etype=I64)
+            self.builder.store(self.word(source, position), place)
+
+        self.loop(self.word(move, 2), copy)
+
     def _step(self, step: IRValue) -> None:
-        self.loop(self.word(self.context, KERNELS), self._kernel)
-        self.loop(self.word(self.context, PATCH_COUNT), self._patch)
+        self.loop(self.word(self.stretch, KERNELS), self._kernel)
+        self.loop(self.word(self.stretch, PATCH_COUNT), self._patch)
         self._wait(self.many)
 
     def _kernel(self, number: IRValue) -> None:
         builder = self.builder
-        offset = builder.mul(number, integer(RECORD_WORDS))
-        record = builder.gep(self.records, [offset], source_etype=I64)
+        record = self.at(self.records, number, RECORD_WORDS)
         zero = integer(0)
         waits = builder.icmp_signed("!=", self.word(record, 3), zero)
         self._wait(builder.and_(waits, self.many))
         shared = builder.icmp_signed("!=", self.word(record, 2), zero)
-        first = builder.icmp_signed("==", self.thread, zero)
-        with builder.if_then(builder.or_(shared, first)):
+        with builder.if_then(builder.or_(shared, self.first)):
             arguments = builder.gep(
                 self.table, [self.word(record, 1)], source_etype=BYTE
             )
@@ -125,8 +157,7 @@ class _Writer:
 
     def _patch(self, number: IRValue) -> None:
         builder = self.builder
-        offset = builder.mul(number, integer(PATCH_WORDS))
-        patch = builder.gep(self.patches, [offset], source_etype=I64)
+        patch = self.at(self.patches, number, PATCH_WORDS)
         place = builder.gep(self.table, [self.word(patch, 0)], source_etype=BYTE)
         moved = builder.add(builder.load(place, typ=I64), self.word(patch, 1))
         builder.store(moved, place)

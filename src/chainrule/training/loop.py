@@ -22,7 +22,7 @@ from chainrule.training.interrupt import Interrupt, hold_interrupts
 from chainrule.training.nonfinite import Known, is_finite, locate
 from chainrule.training.progress import Silent
 from chainrule.training.resume import Place, Resume
-from chainrule.training.source import Source
+from chainrule.training.source import Chunk, Source
 from chainrule.training.step import State, read_metrics
 from chainrule.training.store import Store
 
@@ -55,7 +55,7 @@ class Pieces:
         self.loop = loop
         self.most = most or sys.maxsize
         self.rows = self.steps = 0
-        self._batches = 1
+        self._batches = 0
 
     def run(
         self, source: Source, epoch: int = 0, skip: int = 0
@@ -84,6 +84,7 @@ class Pieces:
             self._count(order[:first], size)
             if first < len(order):
                 self.loop.feed(chunk.data)
+                self._batches = self._batches or self._guess(size)
             while first < len(order):
                 piece = order[first : first + min(self._batches, self.most) * size]
                 self._count(piece, size)
@@ -110,6 +111,11 @@ class Pieces:
     def _count(self, rows: Array, size: int) -> None:
         self.rows += len(rows)
         self.steps += -(-len(rows) // size)
+
+    def _guess(self, batch_size: int) -> int:
+        """The batches of the first piece: by how long a step took before."""
+        seconds = self.loop.seconds(batch_size)
+        return 1 if seconds is None else max(1, int(LOOK_IN / max(seconds, 1e-9)))
 
     def _adapt(self, seconds: float) -> None:
         factor = min(GROWTH, LOOK_IN / max(seconds, 1e-9))
@@ -241,6 +247,7 @@ class Fit:
         self._begun = False  # whether the loop holds weights
         self._newer = False  # whether those are newer than what the variables hold
         self._changed = False  # whether the optimizer was changed before it began
+        self._slowly = False  # whether every epoch is taken for itself
         self._pieces = Pieces(self.loop)
         self._known: Known | None = None  # a state before any NaN
         self._kept = time.monotonic()  # when that was
@@ -270,6 +277,10 @@ class Fit:
         place = self._start(history, interrupt)
         while place.epoch < self.epochs and not place.stopped:
             epoch = place.epoch
+            if done := self._several(place, history):
+                place = Place(epoch + done, stopped=bool(self.stopped()))
+                interrupt.check()
+                continue
             if not place.begun:
                 self.callbacks.call("on_epoch_begin", epoch, {})
             self.progress.start(epoch)
@@ -285,6 +296,47 @@ class Fit:
             interrupt.check()
             if self._late():
                 return
+
+    def _several(self, place: Place, history: History) -> int:
+        """Take several short epochs in one native call; how many these were.
+
+        Nobody hears of one before all are done, so there must be nobody who wants to.
+        """
+        heard = self.callbacks.callbacks or self.measures or self.progress.shows
+        bound = self.resume is not None or self.max_time is not None
+        left = self.epochs - place.epoch
+        if heard or bound or place.begun or left < 2 or self._slowly:
+            return 0
+        self._begin(place.epoch)
+        chunk = self._short_epochs(place.epoch, left)
+        if chunk is None:
+            return 0
+        before = self.loop.state()
+        if is_finite(before["trainable"]):
+            self._know(place.epoch, 0, before)
+        fresh = self.store.fresh_metrics
+        found = self.loop.passes(chunk.order, chunk.batch_size, "metrics", fresh)
+        logs = [read_metrics(self.store.parts, metrics) for metrics in found]
+        if not all(math.isfinite(each.get("loss", 0.0)) for each in logs):
+            # once more, epoch by epoch, from the state before the first
+            self.loop.begin(before, ())
+            self._slowly = True
+            return 0
+        for number, each in enumerate(logs):
+            history.on_epoch_end(place.epoch + number, each)
+        return len(logs)
+
+    def _short_epochs(self, first: int, left: int) -> Chunk | None:
+        """As many of the epochs that are left as pass between two looks of Python."""
+        one = self.source.passes(first, 1)
+        if one is None or self.source.steps is None:
+            return None
+        self.loop.feed(one.data)
+        seconds = self.loop.seconds(one.batch_size)
+        if seconds is None:
+            return None
+        count = int(LOOK_IN / max(seconds * self.source.steps, 1e-9))
+        return self.source.passes(first, min(left, count)) if count > 1 else None
 
     def _start(self, history: History, interrupt: Interrupt) -> Place:
         """Where to start: at the beginning, or where a run that is resumed stood."""

@@ -39,9 +39,11 @@ class Silent:
 
     Attributes:
         live: whether `advance` wants the running numbers, several times a second.
+        shows: whether anything is shown, so that every epoch must be told when it is.
     """
 
     live = False
+    shows = False
 
     def begin(self, task: str, rows: int | None, epochs: int = 1) -> None:
         """A run over `rows` rows, `epochs` times; None where nobody knows how many."""
@@ -69,6 +71,8 @@ class Lines(Silent):
         >>> lines.finish({"loss": 0.5})
         Epoch 1/3 - 0.0 s - loss: 0.5000
     """
+
+    shows = True
 
     def begin(self, task: str, rows: int | None, epochs: int = 1) -> None:
         """Remember what the lines are about."""

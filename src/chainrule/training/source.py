@@ -13,6 +13,7 @@ from chainrule.training.data import Array
 
 AT_ONCE = 16  # orders of epochs that are drawn together
 ROWS_AT_ONCE = 1 << 16
+PASSES_AT_ONCE = 1 << 20  # rows of all epochs that are run in one native call
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Chunk:
 
     Attributes:
         data: a tree of arrays, rows in front.
-        order: the numbers of the rows, step after step.
+        order: the numbers of the rows, step after step; of several epochs, a line each.
         batch_size: rows of a step; the last step may have fewer.
     """
 
@@ -45,6 +46,14 @@ class Source(Protocol):
 
     def epoch(self, number: int) -> Iterator[Chunk]:
         """The chunks of an epoch, counted from 0."""
+
+    def passes(self, first: int, most: int) -> Chunk | None:
+        """Several epochs at once, with an order for each; None where there are none.
+
+        Args:
+            first: the first epoch.
+            most: how many are wanted at most.
+        """
 
     def close(self) -> None:
         """Let go of what was held, such as threads."""
@@ -114,6 +123,14 @@ class ArraySource:
             self._orders = dict(zip(turns, found, strict=True))
         order = self._orders[turn]
         return order if self._among is None else self._among[order]
+
+    def passes(self, first: int, most: int) -> Chunk | None:
+        """Several epochs at once, where each is one pass over the data."""
+        if self.steps != self._per_pass:
+            return None
+        count = max(1, min(most, PASSES_AT_ONCE // max(self._whole, 1)))
+        orders = [self._order(turn) for turn in range(first, first + count)]
+        return Chunk(self.data, np.stack(orders), self.batch_size)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -167,6 +167,9 @@ class StreamSource:
             if left:
                 self._running, turn = None, turn + 1
 
+    def passes(self, first: int, most: int) -> None:
+        """None: what comes next is known when it is read."""
+
     def close(self) -> None:
         """End the thread."""
         if self._prefetch is not None:
