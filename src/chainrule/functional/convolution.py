@@ -14,11 +14,19 @@ from chainrule import ops
 from chainrule.autodiff.checkpoint import custom_vjp
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.promotion import ArrayLike, Tensor, promoted_floats
+from chainrule.functional.sliding import (
+    Lengths,
+    Slide,
+    correlate,
+    kernel_of,
+    padded,
+    sliding_windows,
+    spread,
+)
 from chainrule.ir.dtype import int64
 from chainrule.ir.trace import constant
 from chainrule.ops.window import covered
 
-Lengths = tuple[int, ...]
 Padding = str | Sequence[Sequence[int]]
 
 
@@ -96,56 +104,6 @@ def _same_width(length: int, size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def sliding_windows(
-    x: Tensor, sizes: Lengths, strides: Lengths, dilations: Lengths
-) -> Tensor:
-    """The windows over the positions of x: `(samples, *windows, *sizes, channels)`.
-
-    Windows that do not fit whole are left out, so that an axis has
-    `(length - dilation * (size - 1) - 1) // stride + 1` of them.
-
-    Example:
-        >>> x = ops.iota(shape=(4,), axis=0, dtype=int64)
-        >>> sliding_windows(ops.reshape(x, shape=(1, 4, 1)), (2,), (1,), (1,)).shape
-        (1, 3, 2, 1)
-    """
-    rank = len(sizes)
-    taps = list(zip(sizes, strides, dilations, strict=True))
-    for axis, (size, stride, dilation) in enumerate(taps, 1):
-        reach = (size - 1) * dilation + 1
-        count = max((x.spec.shape[axis] - reach) // stride + 1, 0)
-        x = _windows_along(x, axis, (count, size, stride, dilation))
-    channels = rank + 1
-    order = (*range(channels), *range(channels + 1, channels + 1 + rank), channels)
-    return ops.permute_dims(x, axes=order)
-
-
-def _windows_along(x: Tensor, axis: int, of: tuple[int, int, int, int]) -> Tensor:
-    """Windows along one axis, their elements along a new last axis."""
-    count, size, stride, dilation = of
-    shape = x.spec.shape
-    if size == stride and dilation == 1:
-        # windows side by side are an axis cut in two
-        zeros, ones = (0,) * len(shape), (1,) * len(shape)
-        stop = (*shape[:axis], count * size, *shape[axis + 1 :])
-        x = ops.slice_(x, start=zeros, stop=stop, step=ones)
-        cut = (*shape[:axis], count, size, *shape[axis + 1 :])
-        x = ops.reshape(x, shape=cut)
-        rest = (*range(axis + 1), *range(axis + 2, len(cut)), axis + 1)
-        return ops.permute_dims(x, axes=rest)
-    x = ops.broadcast_to(ops.reshape(x, shape=(*shape, 1)), shape=(*shape, size))
-    return ops.to_windows(x, axis=axis, count=count, stride=stride, dilation=dilation)
-
-
-def _padded(x: Tensor, widths: Sequence[tuple[int, int]], fill: float = 0.0) -> Tensor:
-    """x with `fill` around its positions."""
-    if not any(map(any, widths)):
-        return x
-    low = (0, *(before for before, _ in widths), 0)
-    high = (0, *(after for _, after in widths), 0)
-    return ops.pad(x, fill, low=low, high=high, interior=(0,) * len(low))
-
-
 # ---- convolution ---------------------------------------------------------------------
 
 
@@ -186,15 +144,15 @@ def conv(
     _check_kernel(values.spec.shape, weights.spec.shape, groups)
     sizes = weights.spec.shape[:rank]
     steps = as_lengths("strides", strides, rank)
-    spread = as_lengths("dilation", dilation, rank)
-    reach = tuple((k - 1) * d + 1 for k, d in zip(sizes, spread, strict=True))
+    apart = as_lengths("dilation", dilation, rank)
+    reach = tuple((k - 1) * d + 1 for k, d in zip(sizes, apart, strict=True))
     widths = padding_widths(padding, values.spec.shape[1:-1], reach, steps)
-    values = _padded(values, widths)
-    _check_reach("conv", values.spec.shape[1:-1], reach)
-    if groups == 1 and all(step == 1 for step in steps):
-        return _dense_conv(values, weights, spread)
-    windows = sliding_windows(values, sizes, steps, spread)
-    return _weighted(windows, weights, groups)
+    ends = zip(values.spec.shape[1:-1], widths, strict=True)
+    _check_reach("conv", tuple(n + a + b for n, (a, b) in ends), reach)
+    if groups > 1 and weights.spec.shape[-2] == 1:
+        windows = sliding_windows(padded(values, widths), sizes, steps, apart)
+        return _depthwise(windows, weights, groups)
+    return _correlation(values, weights, Slide(steps, apart, widths, groups))
 
 
 def _check_reach(where: str, positions: Lengths, reach: Lengths) -> None:
@@ -225,59 +183,31 @@ def _check_kernel(x: Lengths, kernel: Lengths, groups: int) -> None:
         )
 
 
-def _weighted(windows: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """Windows contracted with their kernel, group by group."""
+def _depthwise(windows: Tensor, kernel: Tensor, groups: int) -> Tensor:
+    """Windows contracted with their kernel, channel by channel."""
     rank = kernel.spec.ndim - 2
-    channels, filters = kernel.spec.shape[-2:]
+    filters = kernel.spec.shape[-1]
     summed = tuple(range(rank + 1, 2 * rank + 1))
-    taps = tuple(range(rank))
-    if groups == 1:
-        sums = ((*summed, 2 * rank + 1), (*taps, rank))
-        return ops.contract(windows, kernel, sums=sums, batch=((), ()))
     shape, sizes = windows.spec.shape, kernel.spec.shape[:rank]
-    each = filters // groups
-    outside = shape[: rank + 1]
-    if channels == 1:
-        parts = ops.reshape(windows, shape=(*shape, 1))
-        weights = ops.reshape(kernel, shape=(*sizes, groups, each))
-        product = ops.multiply(parts, weights)
-        return ops.reshape(
-            ops.reduce_sum(product, axes=summed), shape=(*outside, filters)
-        )
-    parts = ops.reshape(windows, shape=(*shape[:-1], groups, channels))
-    weights = ops.reshape(kernel, shape=(*sizes, channels, groups, each))
-    sums = ((*summed, 2 * rank + 2), (*taps, rank))
-    batch = ((2 * rank + 1,), (rank + 1,))
-    result = ops.contract(parts, weights, sums=sums, batch=batch)
-    order = (*range(1, rank + 2), 0, rank + 2)
-    return ops.reshape(ops.permute_dims(result, axes=order), shape=(*outside, filters))
+    parts = ops.reshape(windows, shape=(*shape, 1))
+    weights = ops.reshape(kernel, shape=(*sizes, groups, filters // groups))
+    product = ops.reduce_sum(ops.multiply(parts, weights), axes=summed)
+    return ops.reshape(product, shape=(*shape[: rank + 1], filters))
 
 
-def _dense_conv(x: Tensor, kernel: Tensor, dilations: Lengths) -> Tensor:
-    """A convolution without stride or groups, whose gradients are convolutions too.
+def _correlation(x: Tensor, kernel: Tensor, slide: Slide) -> Tensor:
+    """A convolution whose gradients are products over windows too.
 
-    The gradient of x is the convolution of the cotangent, with zeros around it, with
-    the flipped kernel: no sum of overlapping windows is ever stored.
+    No sum of overlapping windows is ever stored.
     """
-    rank = len(dilations)
-    ones = (1,) * rank
+    lengths, sizes = x.spec.shape[1:-1], kernel.spec.shape[:-2]
 
     def plain(x: Tensor, kernel: Tensor) -> Tensor:
-        windows = sliding_windows(x, kernel.spec.shape[:rank], ones, dilations)
-        return _weighted(windows, kernel, 1)
+        return correlate(x, kernel, slide)
 
     def backward(given: tuple[Tensor, Tensor], g: Tensor) -> tuple[Tensor, Tensor]:
         x, kernel = given
-        sizes = kernel.spec.shape[:rank]
-        reach = [(k - 1) * d for k, d in zip(sizes, dilations, strict=True)]
-        around = _padded(g, [(r, r) for r in reach])
-        turned = ops.flip(kernel, axes=tuple(range(rank)))
-        turned = ops.permute_dims(turned, axes=(*range(rank), rank + 1, rank))
-        x_rule = plain(around, turned)
-        windows = sliding_windows(x, sizes, ones, dilations)
-        positions = tuple(range(rank + 1))
-        sums = (positions, positions)
-        return x_rule, ops.contract(windows, g, sums=sums, batch=((), ()))
+        return spread(g, kernel, slide, lengths), kernel_of(x, g, slide, sizes)
 
     function = custom_vjp(plain)
     function.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
@@ -319,7 +249,7 @@ def conv_transpose(
     rank = values.spec.ndim - 2
     _check_kernel(values.spec.shape, _swapped(weights.spec.shape), 1)
     steps = as_lengths("strides", strides, rank)
-    spread = as_lengths("dilation", dilation, rank)
+    apart = as_lengths("dilation", dilation, rank)
     sizes = weights.spec.shape[:rank]
     extra = None
     if output_padding is not None:
@@ -327,14 +257,36 @@ def conv_transpose(
     cuts = [
         _transpose_cut(padding, of, None if extra is None else extra[axis])
         for axis, of in enumerate(
-            zip(values.spec.shape[1:-1], sizes, steps, spread, strict=True)
+            zip(values.spec.shape[1:-1], sizes, steps, apart, strict=True)
         )
     ]
-    # every input times the whole kernel: (samples, *positions, *taps, filters)
-    spreads = ops.contract(
-        values, weights, sums=((rank + 1,), (rank + 1,)), batch=((), ())
+    reaches = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, k, s, d in zip(values.spec.shape[1:-1], sizes, steps, apart, strict=True)
+    ]
+    widths = tuple(
+        (first, reach - first - length)
+        for (first, length), reach in zip(cuts, reaches, strict=True)
     )
-    return _overlapped(spreads, cuts, steps, spread)
+    slide = Slide(steps, apart, widths)
+    return _transposed(values, weights, slide, tuple(length for _, length in cuts))
+
+
+def _transposed(x: Tensor, kernel: Tensor, slide: Slide, lengths: Lengths) -> Tensor:
+    """The gradient of `_correlation`, whose own gradients are products over windows."""
+    sizes = kernel.spec.shape[:-2]
+
+    def plain(x: Tensor, kernel: Tensor) -> Tensor:
+        return spread(x, kernel, slide, lengths)
+
+    def backward(given: tuple[Tensor, Tensor], g: Tensor) -> tuple[Tensor, Tensor]:
+        x, kernel = given
+        return correlate(g, kernel, slide), kernel_of(g, x, slide, sizes)
+
+    function = custom_vjp(plain)
+    function.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
+    result: Tensor = function(x, kernel)
+    return result
 
 
 def _swapped(shape: Lengths) -> Lengths:
@@ -423,7 +375,7 @@ def max_pool(
     (values,) = promoted_floats(x)
     sizes, steps, widths = _pooled(values, pool_size, strides, padding)
     ones = (1,) * len(sizes)
-    values = _padded(values, widths, -math.inf)
+    values = padded(values, widths, -math.inf)
     rank = len(sizes)
     taps = tuple(range(rank + 1, 2 * rank + 1))
 
@@ -494,7 +446,7 @@ def avg_pool(
     sizes, steps, widths = _pooled(values, pool_size, strides, padding)
     ones = (1,) * len(sizes)
     taps = tuple(range(len(sizes) + 1, 2 * len(sizes) + 1))
-    windows = sliding_windows(_padded(values, widths), sizes, steps, ones)
+    windows = sliding_windows(padded(values, widths), sizes, steps, ones)
     total = ops.reduce_sum(windows, axes=taps)
     if not any(map(any, widths)):
         return ops.divide(total, float(math.prod(sizes)))
@@ -502,7 +454,7 @@ def avg_pool(
     there = ops.broadcast_to(
         ops.cast(constant(1.0), dtype=values.spec.dtype), shape=shape
     )
-    counted = sliding_windows(_padded(there, widths), sizes, steps, ones)
+    counted = sliding_windows(padded(there, widths), sizes, steps, ones)
     return ops.divide(total, ops.reduce_sum(counted, axes=taps))
 
 
