@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chainrule.datasets import download, mnist
+from chainrule.datasets import download, fashion_mnist, idx_files, mnist
 from chainrule.errors import DataError, DownloadError
 from chainrule.settings import SETTINGS, Settings
 
@@ -27,13 +28,14 @@ def idx(shape: tuple[int, ...]) -> bytes:
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
     """Four small files in place of the real ones; no network, an empty cache."""
     contents, parts = {}, []
-    for part, shape in zip(mnist.PARTS, SHAPES, strict=True):
+    for part, shape in zip(mnist.FILES.parts, SHAPES, strict=True):
         content = idx(shape)
         digest = hashlib.sha256(content).hexdigest()
-        parts.append(mnist.Part(part.name, len(content), digest, 10_000))
+        parts.append(idx_files.Part(part.name, len(content), digest, 10_000))
         contents[part.name] = content
-    monkeypatch.setattr(mnist, "PARTS", tuple(parts))
-    monkeypatch.setattr(mnist, "MIRRORS", ((tmp_path / "nowhere").as_uri() + "/",))
+    few = replace(mnist.FILES, parts=tuple(parts))
+    monkeypatch.setattr(mnist, "FILES", few)
+    set_mirrors(monkeypatch, tmp_path / "nowhere")
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
     set_folders(monkeypatch, tmp_path)
     return contents
@@ -42,7 +44,12 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
 def set_folders(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path | None = None
 ) -> None:
-    monkeypatch.setattr(mnist, "SETTINGS", Settings(data, tmp_path / "cache"))
+    monkeypatch.setattr(idx_files, "SETTINGS", Settings(data, tmp_path / "cache"))
+
+
+def set_mirrors(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    mirrors = [folder.as_uri() + "/" for folder in folders]
+    monkeypatch.setattr(mnist, "FILES", replace(mnist.FILES, mirrors=mirrors))
 
 
 def write(folder: Path, contents: dict[str, bytes], packed: bool = True) -> None:
@@ -54,7 +61,9 @@ def write(folder: Path, contents: dict[str, bytes], packed: bool = True) -> None
             (folder / name).write_bytes(content)
 
 
-def shapes(data: tuple[mnist.Split, mnist.Split]) -> tuple[tuple[int, ...], ...]:
+def shapes(
+    data: tuple[idx_files.Split, idx_files.Split],
+) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape for split in data for array in split)
 
 
@@ -96,9 +105,9 @@ def test_what_is_nowhere_is_downloaded_once(
     small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "mirror", small)
-    monkeypatch.setattr(mnist, "MIRRORS", ((tmp_path / "mirror").as_uri() + "/",))
+    set_mirrors(monkeypatch, tmp_path / "mirror")
     assert shapes(mnist.load_data()) == SHAPES
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    set_mirrors(monkeypatch)
     assert shapes(mnist.load_data()) == SHAPES
 
 
@@ -107,7 +116,7 @@ def test_offline_the_message_says_where_to_put_which_files(tmp_path: Path) -> No
     with pytest.raises(DownloadError) as caught:
         mnist.load_data()
     told = str(caught.value)
-    assert all(f"{part.name}.gz" in told for part in mnist.PARTS)
+    assert all(f"{part.name}.gz" in told for part in mnist.FILES.parts)
     assert str(tmp_path / "cache" / "datasets" / "mnist") in told
     assert "CHAINRULE_DATA" in told
 
@@ -136,10 +145,36 @@ def test_a_wrong_download_is_not_kept(
 ) -> None:
     wrong = dict.fromkeys(small, b"<html>")
     write(tmp_path / "mirror", wrong)
-    monkeypatch.setattr(mnist, "MIRRORS", ((tmp_path / "mirror").as_uri() + "/",))
+    set_mirrors(monkeypatch, tmp_path / "mirror")
     with pytest.raises(DownloadError, match="its content is another"):
         mnist.load_data()
     assert list((tmp_path / "cache" / "datasets" / "mnist").iterdir()) == []
+
+
+def test_files_known_by_their_packed_digest(
+    small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_folders(monkeypatch, tmp_path, tmp_path / "data")
+    write(tmp_path / "data" / "fashion-mnist", small)
+    write(tmp_path / "data", dict.fromkeys(small, b"the files of another set"))
+    parts = []
+    for part in mnist.FILES.parts:
+        packed = (tmp_path / "data/fashion-mnist" / f"{part.name}.gz").read_bytes()
+        digest = hashlib.sha256(packed).hexdigest()
+        parts.append(replace(part, digest=digest, of_packed=True))
+    few = replace(fashion_mnist.FILES, parts=tuple(parts), mirrors=())
+    monkeypatch.setattr(fashion_mnist, "FILES", few)
+    assert shapes(fashion_mnist.load_data()) == SHAPES
+    write(tmp_path / "unpacked", small, packed=False)
+    with pytest.raises(DataError, match="lacks"):
+        fashion_mnist.load_data(tmp_path / "unpacked")
+    other = tmp_path / "data" / "fashion-mnist" / f"{parts[0].name}.gz"
+    other.write_bytes(gzip.compress(small[parts[0].name], 1, mtime=7))
+    with pytest.raises(DataError, match="not Fashion-MNIST's train-images"):
+        fashion_mnist.load_data()
+    other.write_bytes(bytes(20_000))
+    with pytest.raises(DataError, match="Fashion-MNIST"):
+        fashion_mnist.load_data()
 
 
 @real_data

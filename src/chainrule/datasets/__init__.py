@@ -1,9 +1,9 @@
 """Data sets: real data by name, as NumPy arrays.
 
-`digits` comes with scikit-learn and needs no network; `mnist` is looked for on this
-machine and downloaded when it is not there.
+`digits` comes with scikit-learn and needs no network; `mnist`, `fashion_mnist` and
+`cifar10` are looked for on this machine and downloaded when they are not there.
 """
 
-from chainrule.datasets import digits, mnist
+from chainrule.datasets import cifar10, digits, fashion_mnist, mnist
 
-__all__ = ["digits", "mnist"]
+__all__ = ["cifar10", "digits", "fashion_mnist", "mnist"]
