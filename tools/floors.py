@@ -63,6 +63,7 @@ FLOORS = (
             "constraints",
             # Reads files into arrays; layers take tables.
             "data",
+            "boxes",
         ),
     ),
     Floor(

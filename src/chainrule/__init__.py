@@ -50,6 +50,7 @@ __all__ += functional.__all__
 # Imported at first use, so that arrays alone load NumPy alone.
 _MODULES = (
     "activations",
+    "boxes",
     "callbacks",
     "constraints",
     "data",
