@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule import losses
 from chainrule.losses import Loss
+from tests.boxes import reference
 
 Array = np.ndarray[Any, Any]
 ROWS, CLASSES = 6, 4
@@ -294,4 +295,35 @@ CLASS_CASES = [
         alone=False,
     ),
 ]
-CASES = [*QUANTITY_CASES, *BINARY_CASES, *CLASS_CASES]
+CORNERS = GENERATOR.uniform(0, 9, (2, ROWS, 2))
+TRUE_BOXES, BOXES = (
+    np.concat([x, x + s], -1) for x, s in zip(CORNERS, (4, 5), strict=True)
+)
+# No gradient flows through the factor of the aspect ratio, so that only boxes of the
+# same shape have a slope that differences can tell; `tests/boxes` has the others.
+WIDE_BOXES = TRUE_BOXES + np.array([0, 0, 2, 0])
+
+
+def one_minus(measure: Callable[[Any, Any], float], a: Array, b: Array) -> Array:
+    return np.array([1 - measure(x, y) for x, y in zip(a, b, strict=True)])
+
+
+BOX_CASES = [
+    Case(
+        losses.IoU, {}, WIDE_BOXES, BOXES, one_minus(reference.iou, WIDE_BOXES, BOXES)
+    ),
+    Case(
+        losses.GIoU, {}, WIDE_BOXES, BOXES, one_minus(reference.giou, WIDE_BOXES, BOXES)
+    ),
+    Case(
+        losses.DIoU,
+        {"bounding_box_format": "rel_xyxy", "image_shape": [2, 3]},
+        WIDE_BOXES / [3, 2, 3, 2],
+        BOXES / [3, 2, 3, 2],
+        one_minus(reference.diou, WIDE_BOXES, BOXES),
+    ),
+    Case(
+        losses.CIoU, {}, TRUE_BOXES, BOXES, one_minus(reference.ciou, TRUE_BOXES, BOXES)
+    ),
+]
+CASES = [*QUANTITY_CASES, *BINARY_CASES, *CLASS_CASES, *BOX_CASES]

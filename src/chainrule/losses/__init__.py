@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.boxes.losses import ciou, diou, giou, iou
 from chainrule.errors import ArgumentError
 from chainrule.functional.losses import (
     binary_crossentropy,
@@ -40,6 +41,7 @@ from chainrule.losses.base import (
     Loss,
     LossFunctionWrapper,
 )
+from chainrule.losses.boxes import CIoU, DIoU, GIoU, IoU
 from chainrule.losses.crossentropy import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -76,15 +78,19 @@ from chainrule.losses.similarity import (
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
+    "CIoU",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
     "Circle",
     "CosineSimilarity",
+    "DIoU",
     "Dice",
+    "GIoU",
     "Hinge",
     "Huber",
+    "IoU",
     "KLDivergence",
     "LogCosh",
     "Loss",
@@ -104,12 +110,16 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "ciou",
     "circle",
     "cosine_similarity",
     "dice",
+    "diou",
     "get",
+    "giou",
     "hinge",
     "huber",
+    "iou",
     "kl_divergence",
     "log_cosh",
     "mean_absolute_error",
@@ -134,6 +144,10 @@ REGISTRY.add(MeanSquaredLogarithmicError, "msle", "MSLE")
 REGISTRY.add(BinaryCrossentropy, "bce", "BCE")
 REGISTRY.add(KLDivergence, "kld", "KLD", "kullback_leibler_divergence")
 REGISTRY.add(LogCosh, "logcosh")
+REGISTRY.add(IoU, "iou")
+REGISTRY.add(GIoU, "giou")
+REGISTRY.add(DIoU, "diou")
+REGISTRY.add(CIoU, "ciou")
 REGISTRY.add(
     CategoricalGeneralizedCrossEntropy, "categorical_generalized_cross_entropy"
 )
@@ -162,11 +176,15 @@ for _function in (
     categorical_focal_crossentropy,
     categorical_generalized_cross_entropy,
     categorical_hinge,
+    ciou,
     circle,
     cosine_similarity,
     dice,
+    diou,
+    giou,
     hinge,
     huber,
+    iou,
     kl_divergence,
     log_cosh,
     mean_absolute_error,
