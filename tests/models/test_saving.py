@@ -130,6 +130,18 @@ def test_a_model_that_was_never_compiled(tmp_path):
         assert (a == b).all()
 
 
+def test_notes_are_saved_with_the_model(saved, tmp_path):
+    model = load_model(saved)
+    assert model.notes == {}
+    model.notes = {"class_names": ["Hund", "vögel"], "size": [8, 8]}
+    path = model.save(tmp_path / "noted.chainrule")
+    assert load_model(path).notes == model.notes
+    for odd in ({"size": (8, 8)}, {"share": float("nan")}, {1: "text"}, {"x": {1, 2}}):
+        model.notes = odd
+        with pytest.raises(ArgumentError, match="notes"):
+            model.save(tmp_path / "odd.chainrule")
+
+
 def test_layers_of_one_name_on_different_levels(tmp_path):
     model = Sequential(
         [

@@ -27,6 +27,10 @@ class Steps(Layer):
     A subclass may replace `train_step`, `test_step`, `predict_step`, `compute_loss` and
     `compute_metrics`. They are traced once and compiled with everything that they call,
     and run without Python between batches.
+
+    Attributes:
+        notes: what is to be known beside the network, such as the names of the classes;
+            anything that JSON has. It is saved with the model, and changes nothing.
     """
 
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
@@ -35,6 +39,7 @@ class Steps(Layer):
         self._targets: Targets | None = None
         self._last_losses: dict[str, Any] = {}
         self._loss_trackers: dict[str, Mean] = {}
+        self.notes: dict[str, Any] = {}
 
     @property
     def metrics(self) -> list[Metric]:

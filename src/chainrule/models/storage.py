@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,8 @@ def save_model(
             "the file exists already", where=str(path), fix="overwrite=True"
         )
     description = {"model": serialize(model), **_describe_inputs(model)}
+    if model.notes:
+        description["notes"] = _checked_notes(model)
     objective = model._objective
     if objective is not None:
         description["compile"] = objective.get_config()
@@ -56,6 +59,22 @@ def save_model(
         leaves = [leaf.numpy() for leaf in tree.flatten(state)[0]]
         optimizer = dict(zip(_state_names(state), leaves, strict=True))
     return write_model(path, Contents(description, weights, optimizer))
+
+
+def _checked_notes(model: Any) -> dict[str, Any]:
+    """The notes, which JSON must give back as they are."""
+    try:
+        same = json.loads(json.dumps(model.notes, allow_nan=False)) == model.notes
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ArgumentError(
+            "notes hold what JSON has: texts, finite numbers, lists, dicts by text",
+            where=f"{model.name}.notes",
+            got=repr(model.notes)[:200],
+        )
+    found: dict[str, Any] = model.notes
+    return found
 
 
 def _describe_inputs(model: Any) -> dict[str, Any]:
@@ -174,7 +193,14 @@ def _make_model(contents: Contents) -> Any:
             )
         _make_weights(model, shape, config)
     _assign(name_weights(model), contents.weights)
+    model.notes = _notes(config.get("notes", {}))
     return model
+
+
+def _notes(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise FormatError("notes are an object", got=repr(found)[:100])
+    return found
 
 
 def _assign(named: Mapping[str, Variable], arrays: Arrays) -> None:
