@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.index import Axis, of
-from chainrule.compiler.lower import READS_STORED, Indices, Lowering, Store
+from chainrule.compiler.lower import MOVES, READS_STORED, Indices, Lowering, Store
 from chainrule.compiler.view import view_base
 from chainrule.ir.dtype import bool_
 from chainrule.ir.graph import Graph
+from chainrule.ir.primitive import Trait
 from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
 from chainrule.ops.contract import free_axes
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+# elements are chosen by positions that are data
+CHOOSES = ("take", "take_along_axis")
 LIBRARY = ("argsort", "scatter_add", "cumulative_sum")
 COSTLY = frozenset(
     [
@@ -55,6 +58,7 @@ COSTLY = frozenset(
 INLINE_LIMIT = 160  # operations expressed inside one another
 INLINE_DEPTH = 60  # how deep they stand in one another
 GROUP_LIMIT = 1000  # expressions in one kernel: compilers are slow on more
+REPEATED = 8  # elements made of one drawn number, from which on it is stored
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
 ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
 
@@ -114,9 +118,12 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
     `forced` are the ids of values that must be stored whatever the rules say.
     """
     users: dict[int, int] = {}
+    repeated: set[int] = set()
     for node in graph.nodes:
         for value in {id(v): v for v in node.inputs}.values():
             users[id(value)] = users.get(id(value), 0) + 1
+            if _is_repeated(value, node):
+                repeated.add(id(value))
     copies = forced or set()
     wanted = {id(value) for value in graph.outputs} | copies
     for node in graph.nodes:
@@ -135,12 +142,23 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
         costly = users.get(id(value), 0) > 1 and (
             node.primitive.name in COSTLY or _is_mask(value, drawn)
         )
-        if id(value) in wanted or _needs_loop(node) or costly or large:
+        again = id(value) in drawn and id(value) in repeated
+        if id(value) in wanted or _needs_loop(node) or costly or again or large:
             roots.append(value)
             drawn.discard(id(value))
             size = depth = 0
         sizes[id(value)], depths[id(value)] = size, depth
     return roots
+
+
+def _is_repeated(value: Value, node: Node) -> bool:
+    """Whether `node` has many elements for each one of `value`: what was drawn for a
+    picture would be drawn again for each of its pixels.
+    """
+    spreads = node.primitive.name == "broadcast_to" or (
+        Trait.ELEMENTWISE in node.primitive.traits
+    )
+    return spreads and node.outputs[0].spec.size >= REPEATED * value.spec.size
 
 
 def _is_drawn(node: Node, drawn: Container[int]) -> bool:
@@ -166,9 +184,25 @@ def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
     chosen = node.inputs if -1 in positions else [node.inputs[i] for i in positions]
     if name in LIBRARY:
         chosen = node.inputs
+    elif name in CHOOSES:
+        chosen = [_read_through(node.inputs[0], {*MOVES, *CHOOSES})]
+    else:
+        chosen = [_read_through(value, MOVES) for value in chosen]
     yield from chosen
     if name == "contract" and uses_blocks(node):
         yield from (view_base(value, copies) for value in node.inputs)
+
+
+def _read_through(value: Value, names: Container[str]) -> Value:
+    """The value whose memory is read for `value`, if these operations store nothing.
+
+    A window that is slid along a picture is as large as all its places together, and
+    chosen from without ever being made.
+    """
+    node = value.node
+    while node is not None and node.primitive.name in names:
+        value, node = node.inputs[0], node.inputs[0].node
+    return value
 
 
 def uses_blocks(node: Node) -> bool:

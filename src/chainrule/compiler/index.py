@@ -212,8 +212,31 @@ def unflatten_index(flat: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
 
 
 def dot(indices: tuple[Index, ...], strides: tuple[int, ...]) -> Index:
-    """The sum of indices times strides."""
+    """The sum of indices times strides.
+
+    Example:
+        >>> row = Index(((Axis(5), 1),), 3)
+        >>> dot((row // 4, row % 4), (4, 1)) == row
+        True
+    """
     total = Index()
     for index, stride in zip(indices, strides, strict=True):
         total = total + index * stride
-    return total
+    return _joined(total)
+
+
+def _joined(index: Index) -> Index:
+    """The index with quotients and remainders put together again where both count.
+
+    `c * d * (i // d) + c * (i mod d) = c * i`: what reshapes to and fro have cut.
+    """
+    found = dict(index.terms)
+    for atom, coefficient in index.terms:
+        if not isinstance(atom, Remainder):
+            continue
+        whole = Quotient(atom.index, atom.divisor)
+        if found.get(whole) == coefficient * atom.divisor:
+            rest = ((a, c) for a, c in index.terms if a not in (atom, whole))
+            kept = Index(tuple(rest), index.constant)
+            return _joined(kept + atom.index * coefficient)
+    return index

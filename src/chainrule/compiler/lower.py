@@ -120,7 +120,13 @@ class Lowering:
     def load(
         self, value: Value, indices: Indices, condition: Expression | None = None
     ) -> Expression:
-        """A read of a stored value; of a member of the kernel, its expression."""
+        """A read of a stored value, or of one that moves its elements; of a member of
+        the kernel, its expression.
+        """
+        node = value.node
+        while id(value) not in self.stores and node is not None:
+            indices = MOVES[node.primitive.name](node, indices)
+            value, node = node.inputs[0], node.inputs[0].node
         self.reads.setdefault(id(value), set()).add(indices)
         made = self.members.get(id(value), _nothing)(indices)
         if made is not None:
@@ -145,12 +151,7 @@ class Lowering:
 
     def operand(self, value: Value, indices: Indices) -> Expression:
         """The element of an input that is broadcast against the result."""
-        own = indices[len(indices) - value.spec.ndim :]
-        shape = value.spec.shape
-        fitted = tuple(
-            Index() if n == 1 else i for i, n in zip(own, shape, strict=True)
-        )
-        return self.element(value, fitted)
+        return self.element(value, fitted(value.spec.shape, indices))
 
     def compare(self, name: str, a: Expression, b: Expression) -> Expression:
         """A comparison of two expressions."""
@@ -161,38 +162,67 @@ class Lowering:
         return b if a is None else self.pool.make("logical_and", bool_, (a, b), ())
 
 
-def _reshape(low: Lowering, node: Node, indices: Indices) -> Expression:
-    source = node.inputs[0]
+# ---- what only moves elements --------------------------------------------------------
+
+
+def _reshaped(node: Node, indices: Indices) -> Indices:
     flat = flatten_index(indices, node.params["shape"])
-    return low.element(source, unflatten_index(flat, source.spec.shape))
+    return unflatten_index(flat, node.inputs[0].spec.shape)
 
 
-def _permute(low: Lowering, node: Node, indices: Indices) -> Expression:
+def _permuted(node: Node, indices: Indices) -> Indices:
     axes = node.params["axes"]
-    moved = tuple(indices[axes.index(axis)] for axis in range(len(axes)))
-    return low.element(node.inputs[0], moved)
+    return tuple(indices[axes.index(axis)] for axis in range(len(axes)))
 
 
-def _broadcast(low: Lowering, node: Node, indices: Indices) -> Expression:
-    return low.operand(node.inputs[0], indices)
+def _broadcast(node: Node, indices: Indices) -> Indices:
+    return fitted(node.inputs[0].spec.shape, indices)
 
 
-def _slice(low: Lowering, node: Node, indices: Indices) -> Expression:
+def fitted(shape: Shape, indices: Indices) -> Indices:
+    """The indices in a value of `shape` that is broadcast against the result."""
+    own = indices[len(indices) - len(shape) :]
+    return tuple(Index() if n == 1 else i for i, n in zip(own, shape, strict=True))
+
+
+def _sliced(node: Node, indices: Indices) -> Indices:
     start, step = node.params["start"], node.params["step"]
-    moved = tuple(
+    return tuple(
         index * each + first
         for index, first, each in zip(indices, start, step, strict=True)
     )
-    return low.element(node.inputs[0], moved)
 
 
-def _flip(low: Lowering, node: Node, indices: Indices) -> Expression:
+def _flipped(node: Node, indices: Indices) -> Indices:
     shape, axes = node.inputs[0].spec.shape, node.params["axes"]
-    moved = tuple(
+    return tuple(
         index * -1 + (shape[axis] - 1) if axis in axes else index
         for axis, index in enumerate(indices)
     )
-    return low.element(node.inputs[0], moved)
+
+
+def _windowed(node: Node, indices: Indices) -> Indices:
+    axis, stride = node.params["axis"], node.params["stride"]
+    position = indices[axis] * stride + indices[-1] * node.params["dilation"]
+    return (*indices[:axis], position, *indices[axis + 1 :])
+
+
+# where an element of the result is found in the input
+MOVES: dict[str, Callable[[Node, Indices], Indices]] = {
+    "reshape": _reshaped,
+    "permute_dims": _permuted,
+    "broadcast_to": _broadcast,
+    "slice": _sliced,
+    "flip": _flipped,
+    "to_windows": _windowed,
+}
+
+
+def _move(low: Lowering, node: Node, indices: Indices) -> Expression:
+    return low.element(node.inputs[0], MOVES[node.primitive.name](node, indices))
+
+
+# ---- what reads on a condition -------------------------------------------------------
 
 
 def _pad(low: Lowering, node: Node, indices: Indices) -> Expression:
@@ -241,14 +271,6 @@ def _unpadded(
         exact = low.compare("equal", rest, low.pool.number(0, int64))
         condition = low.both(condition, exact)
     return shifted // step, condition
-
-
-def _to_windows(low: Lowering, node: Node, indices: Indices) -> Expression:
-    axis, stride = node.params["axis"], node.params["stride"]
-    position = indices[axis] * stride + indices[-1] * node.params["dilation"]
-    return low.element(
-        node.inputs[0], (*indices[:axis], position, *indices[axis + 1 :])
-    )
 
 
 def _from_windows(low: Lowering, node: Node, indices: Indices) -> Expression:
@@ -353,14 +375,9 @@ def _nothing(indices: Indices) -> Expression | None:
 Row = Callable[[Lowering, Node, Indices], Expression]
 
 ROWS: dict[str, Row] = {
-    "reshape": _reshape,
-    "permute_dims": _permute,
-    "broadcast_to": _broadcast,
-    "slice": _slice,
-    "flip": _flip,
+    **dict.fromkeys(MOVES, _move),
     "pad": _pad,
     "concatenate": _concatenate,
-    "to_windows": _to_windows,
     "from_windows": _from_windows,
     "iota": _iota,
     "random_bits": _random_bits,
@@ -368,12 +385,9 @@ ROWS: dict[str, Row] = {
     "take_along_axis": _take_along_axis,
 }
 
-# operations whose inputs must be stored: they are read at indices that are data, or
-# conditionally
+# operations whose inputs, or what those move, are stored: they are read on a condition
 READS_STORED: dict[str, tuple[int, ...]] = {
     "pad": (0,),
     "concatenate": (-1,),
     "from_windows": (0,),
-    "take": (0,),
-    "take_along_axis": (0,),
 }

@@ -384,12 +384,31 @@ def pad(
         )
     if mode == "constant":
         fill = converted(constant_values, value.spec.dtype)
-        low, high = (tuple(pair[side] for pair in widths) for side in (0, 1))
-        return ops.pad(value, fill, low=low, high=high, interior=(0,) * len(widths))
+        return _pad_with(value, widths, fill)
     if mode not in _GATHERED_MODES:
         expected = ", ".join(("constant", *_GATHERED_MODES))
         raise ArgumentError("no such mode", where="pad", got=mode, expected=expected)
     return _pad_by_positions(value, widths, mode)
+
+
+def _pad_with(value: Tensor, widths: list[Shape], fill: Tensor) -> Tensor:
+    """Padded as if the axes behind the last one that grows were part of it: then the
+    innermost loop is long, also where these axes are a few channels.
+    """
+    shape = value.spec.shape
+    last = max((axis for axis, pair in enumerate(widths) if any(pair)), default=None)
+    if last is None:
+        return value
+    inner = math.prod(shape[last + 1 :])
+    sides = [
+        (*(pair[side] for pair in widths[:last]), widths[last][side] * inner)
+        for side in (0, 1)
+    ]
+    flat = ops.reshape(value, shape=(*shape[:last], shape[last] * inner))
+    zero = (0,) * (last + 1)
+    padded = ops.pad(flat, fill, low=sides[0], high=sides[1], interior=zero)
+    grown = tuple(n + sum(pair) for n, pair in zip(shape, widths, strict=True))
+    return ops.reshape(padded, shape=grown)
 
 
 def _pad_by_positions(value: Tensor, widths: list[Shape], mode: Any) -> Tensor:

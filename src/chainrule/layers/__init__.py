@@ -6,6 +6,7 @@ from typing import Any
 from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
 from chainrule.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from chainrule.layers.augmentation import RandomCrop, RandomFlip
 from chainrule.layers.borders import (
     CenterCrop,
     Cropping1D,
@@ -162,6 +163,8 @@ __all__ = [
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RandomCrop",
+    "RandomFlip",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -259,6 +262,8 @@ for _each in (
     Multiply,
     Permute,
     PReLU,
+    RandomCrop,
+    RandomFlip,
     ReLU,
     RepeatVector,
     CategoryEncoding,

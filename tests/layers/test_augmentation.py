@@ -1,0 +1,156 @@
+"""Pictures that are changed at random while a network trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule import functional, layers
+from chainrule.errors import ArgumentError, ShapeError
+from chainrule.functional import random
+from chainrule.jit import jit
+from chainrule.layers import Layer
+
+Array = np.ndarray[Any, Any]
+
+
+def pictures(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype("uint8")
+
+
+def change(layer: Layer, x: Any, key: int = 1) -> Any:
+    """What the layer makes while training, with the random numbers of one key."""
+    with random.stream(random.key(key)):
+        return layer(x, training=True)
+
+
+def windows(picture: Array, height: int, width: int) -> dict[bytes, tuple[int, int]]:
+    """All windows of a picture, by their pixels."""
+    rows, columns = picture.shape[:2]
+    return {
+        picture[i : i + height, j : j + width].tobytes(): (i, j)
+        for i in range(rows - height + 1)
+        for j in range(columns - width + 1)
+    }
+
+
+def test_a_flip_mirrors_half_of_the_samples_along_each_axis() -> None:
+    x = pictures(400, 3, 4, 2)
+    made = change(layers.RandomFlip(), x).numpy()
+    assert made.dtype == np.float32
+    ways = {"none": x, "x": x[:, :, ::-1], "y": x[:, ::-1], "xy": x[:, ::-1, ::-1]}
+    counts = {
+        name: int((made == way).all(axis=(1, 2, 3)).sum()) for name, way in ways.items()
+    }
+    assert sum(counts.values()) == len(x)
+    assert min(counts.values()) > 70
+
+
+@pytest.mark.parametrize(
+    ("mode", "other"),
+    [("horizontal", np.s_[:, :, ::-1]), ("vertical", np.s_[:, ::-1])],
+)
+def test_a_flip_in_one_mode_mirrors_one_axis(mode: str, other: Any) -> None:
+    x = pictures(200, 3, 4, 2)
+    made = change(layers.RandomFlip(mode), x).numpy()
+    same = (made == x).all(axis=(1, 2, 3))
+    assert 70 < same.sum() < 130
+    np.testing.assert_array_equal(made[~same], x[other][~same])
+
+
+def test_a_crop_takes_every_window_alike() -> None:
+    x = np.repeat(pictures(1, 5, 6, 3), 600, axis=0)
+    made = change(layers.RandomCrop(4, 4), x).numpy().astype("uint8")
+    known = windows(x[0], 4, 4)
+    places = [known[each.tobytes()] for each in made]
+    counts = {place: places.count(place) for place in known.values()}
+    assert len(counts) == 6
+    assert min(counts.values()) > 60
+
+
+def test_a_crop_at_rest_is_the_middle_in_its_shape() -> None:
+    x = pictures(2, 4, 8, 3)
+    crop = layers.RandomCrop(2, 2)
+    expected = layers.Resizing(2, 2)(x[:, :, 2:6])
+    np.testing.assert_array_equal(crop(x).numpy(), expected.numpy())
+    larger = layers.RandomCrop(8, 8)
+    expected = layers.Resizing(8, 8)(x[:, :, 2:6])
+    np.testing.assert_array_equal(change(larger, x).numpy(), expected.numpy())
+
+
+def test_masks_and_labels_stay_with_their_pictures() -> None:
+    x = pictures(50, 6, 6, 3)
+    masks = x[..., :1].astype("int32") % 7
+    data = {"images": x, "segmentation_masks": masks, "labels": np.arange(50)}
+    for layer in (layers.RandomFlip(), layers.RandomCrop(3, 4)):
+        made = change(layer, data)
+        moved = made["images"].numpy()[..., :1].astype("int32") % 7
+        np.testing.assert_array_equal(made["segmentation_masks"].numpy(), moved)
+        assert made["segmentation_masks"].dtype is functional.int32
+        np.testing.assert_array_equal(made["labels"].numpy(), np.arange(50))
+    rest = layers.RandomCrop(3, 3)(data)["segmentation_masks"].numpy()
+    assert set(rest.ravel().tolist()) <= set(range(7))
+
+
+def test_one_picture_needs_no_axis_of_samples() -> None:
+    x = pictures(4, 5, 3)
+    for layer in (layers.RandomFlip("vertical"), layers.RandomCrop(2, 2)):
+        one, batch = change(layer, x), change(layer, x[None])
+        np.testing.assert_array_equal(one.numpy(), batch.numpy()[0])
+
+
+def test_channels_first_is_the_same_with_other_axes() -> None:
+    x = pictures(9, 5, 6, 3)
+    for make in (
+        lambda **options: layers.RandomFlip(seed=3, **options),
+        lambda **options: layers.RandomCrop(4, 3, seed=3, **options),
+    ):
+        last = change(make(), x).numpy()
+        first = change(make(data_format="channels_first"), x.transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(first.numpy().transpose(0, 2, 3, 1), last)
+
+
+def test_the_key_and_the_seed_decide_what_is_drawn() -> None:
+    x = pictures(64, 4, 4, 1)
+    flip, other = layers.RandomFlip(), layers.RandomFlip(seed=5)
+    first = change(flip, x).numpy()
+    np.testing.assert_array_equal(first, change(flip, x).numpy())
+    assert (first != change(flip, x, key=2).numpy()).any()
+    assert (first != change(other, x).numpy()).any()
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ArgumentError, match="sideways"):
+        layers.RandomFlip("sideways")
+    with pytest.raises(ShapeError, match="axes"):
+        layers.RandomFlip()(np.zeros((3, 4)))
+    with pytest.raises(ShapeError, match="4 axes"):
+        layers.RandomFlip()({"images": np.zeros((3, 4))})
+    with pytest.raises(ArgumentError, match="no images"):
+        layers.RandomFlip()({"pictures": np.zeros((1, 3, 4, 1))})
+
+
+def test_padding_cropping_and_flipping_store_no_windows() -> None:
+    """All windows of a batch would be a thousand times as large as the pictures."""
+    chain = [
+        layers.ZeroPadding2D(4),
+        layers.RandomCrop(32, 32),
+        layers.RandomFlip("horizontal"),
+    ]
+
+    def run(x: Any, key: Any) -> Any:
+        with random.stream(key):
+            for layer in chain:
+                x = layer(x, training=True)
+        return x
+
+    x = functional.asarray(pictures(64, 32, 32, 3))
+    program = jit(run)
+    report = program.program(x, random.key(0)).report()
+    assert not report.callbacks
+    assert report.arena_bytes < 2 * 64 * 40 * 40 * 3
+    np.testing.assert_array_equal(
+        program(x, random.key(0)).numpy(), run(x, random.key(0)).numpy()
+    )
