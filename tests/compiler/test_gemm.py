@@ -70,6 +70,19 @@ def native(dtype: str, name: str) -> Callable[..., None]:
     return ctypes.CFUNCTYPE(None, *kinds)(LIBRARIES[dtype].address(name))
 
 
+def one_run(
+    dtype: str, product: str, places: tuple[int, ...], sizes: tuple[int, ...]
+) -> None:
+    """A product whose rows are one run: A, its two strides, B, its one, C, its one."""
+    a, a_row, a_k, b, b_step, c, c_row = places
+    if product == "nt":
+        native(dtype, "gemm_nt")(a, a_row, b, b_step, c, c_row, *sizes)
+        return
+    name = "gemm_nt_packed" if product == "nt_packed" else "gemm_nn"
+    runs = (c_row, sizes[0], 0)
+    native(dtype, name)(a, a_row, a_row, a_k, b, b_step, c, c_row, *runs, *sizes, 0)
+
+
 class Guarded:
     """A matrix with rows of a given stride, canaries in every gap and on both ends."""
 
@@ -103,13 +116,9 @@ def multiply(product: str, a: Array, b: Array, gap: int = 3) -> Array:
     y = Guarded(right.shape, gap, dtype).fill(right)
     c = Guarded((1, rows, columns), gap, dtype)
     sizes = (rows, columns, k, batches, x.batch, y.batch)
-    strides = [1, x.stride] if product == "tn" else [x.stride, 1]
-    if product == "nt":
-        strides.pop()
-    name = "gemm_nn" if product == "tn" else f"gemm_{product}"
-    native(dtype, name)(
-        x.address, *strides, y.address, y.stride, c.address, c.stride, *sizes
-    )
+    strides = (1, x.stride) if product == "tn" else (x.stride, 1)
+    left, right = (x.address, *strides), (y.address, y.stride)
+    one_run(dtype, product, (*left, *right, c.address, c.stride), sizes)
     result: Array = c.view[0].copy()
     assert c.untouched()
     return result
@@ -210,6 +219,42 @@ def test_products_over_panels_agree_in_every_bit(dtype: str) -> None:
 
 
 @by_dtype
+@pytest.mark.parametrize("name", ["gemm_nn", "gemm_nt_packed"])
+@given(
+    run=st.integers(1, 20),
+    bounds=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    columns=st.integers(1, 70),
+    accumulate=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_come_in_runs(
+    dtype: str, name: str, run: int, bounds: Any, columns: int, accumulate: bool
+) -> None:
+    first, last = min(bounds), max(bounds) + 1
+    runs = -(-last // run)
+    generator = np.random.default_rng(run)
+    # rows 5 apart, between runs 2 more in A and 7 more columns in C
+    a = generator.standard_normal((runs, 5 * run + 2)).astype(dtype)
+    b = generator.standard_normal((4, columns)).astype(dtype)
+    c = np.full((runs, run * columns + 7), 3.0, dtype)
+    rows = np.arange(first, last)
+    left = np.stack([a[i // run, 5 * (i % run) :][:4] for i in rows])
+    expected = c.copy()
+    for i, line in zip(rows, left @ b, strict=True):
+        place = expected[i // run, columns * (i % run) :][:columns]
+        place[:] = line + (place if accumulate else 0)
+    right = b if name == "gemm_nn" else np.ascontiguousarray(b.T)
+    place, start = divmod(first, run)
+    x = a[place:].ctypes.data + 5 * start * a.itemsize
+    y = c[place:].ctypes.data + columns * start * c.itemsize
+    steps = (5, 7, 1, right.ctypes.data, right.shape[1])
+    lines = (y, columns, columns + 7, run, start)
+    sizes = (last - first, columns, 4, 1, 0, 0, int(accumulate))
+    native(dtype, name)(x, *steps, *lines, *sizes)
+    np.testing.assert_allclose(c, expected, rtol=1e-4, atol=1e-5)
+
+
+@by_dtype
 @by_product
 def test_special_values_do_not_leak_from_gaps(dtype: str, product: str) -> None:
     a, b = operands(1, (1, 9, 17, 35), dtype)
@@ -253,10 +298,9 @@ def test_reads_nothing_past_the_end(dtype: str, product: str) -> None:
         right = b[0].T if product.startswith("nt") else b[0]
         x, y = pages[0].place(left), pages[1].place(right)
         c = pages[2].place(np.zeros((rows, columns), dtype))
-        strides = (1, rows) if product == "tn" else (k, 1)[: 1 + (product != "nt")]
-        sizes = (rows, columns, k, 1, 0, 0)
-        name = "gemm_nn" if product == "tn" else f"gemm_{product}"
-        native(dtype, name)(x, *strides, y, right.shape[1], c, columns, *sizes)
+        strides = (1, rows) if product == "tn" else (k, 1)
+        places = (x, *strides, y, right.shape[1], c, columns)
+        one_run(dtype, product, places, (rows, columns, k, 1, 0, 0))
         result = np.empty((rows, columns), dtype)
         ctypes.memmove(result.ctypes.data, c, result.nbytes)
         assert_close(result, a, b)

@@ -41,6 +41,38 @@ def traced(function: Any, shapes: Any, dtype: DType) -> tuple[Graph, list[Any]]:
     return graph, arrays
 
 
+HOW = [
+    # strides, dilations, groups and padding: rows in runs, phases, parts of channels
+    ((3, 9, 10, 5), (3, 3, 5, 18), {"strides": 2, "padding": "same"}),
+    ((2, 8, 7, 3), (2, 2, 3, 9), {"strides": (2, 3), "dilation": (1, 2)}),
+    ((2, 9, 7, 6), (3, 2, 2, 9), {"groups": 3, "padding": "same"}),
+    ((2, 6, 7, 4), (1, 1, 4, 5), {"strides": 2}),
+    ((2, 3, 4, 5, 6), (2, 3, 2, 6, 4), {"padding": "same", "dilation": 2}),
+]
+
+
+@pytest.mark.parametrize(("x", "kernel", "how"), HOW, ids=str)
+def test_convolutions_of_all_kinds_agree_with_the_reference(
+    x: Any, kernel: Any, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+
+    def function(x: Any, kernel: Any) -> list[Any]:
+        y, pullback = vjp(lambda x, kernel: conv(x, kernel, **how), x, kernel)
+        return [functional.relu(y), *pullback(multiply(y, y))]
+
+    graph, arrays = traced(function, (x, kernel), float32)
+    alone, *others = [
+        run_guarded(Program(graph, threads=threads, guard=GUARD), arrays)
+        for threads in (1, 2, 3)
+    ]
+    for mine, wanted in zip(alone, evaluate(graph, arrays), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-3)
+    for other in others:
+        for mine, first in zip(other, alone, strict=True):
+            np.testing.assert_array_equal(mine, first)
+
+
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_convolutions_agree_with_the_reference_on_any_number_of_threads(
@@ -69,6 +101,19 @@ def test_windows_are_not_unfolded() -> None:
     largest = max(value.spec.size for step in products for value in step.values)
     around = 2 * 9 * 10 * 17  # the cotangent with zeros around it
     assert largest <= around
+
+
+def test_lines_of_a_picture_are_rows_of_one_product() -> None:
+    graph, _ = traced(
+        lambda x, kernel: [conv(x, kernel)], ((2, 8, 9, 5), (3, 3, 5, 7)), float32
+    )
+    (step,) = plan.make_plan(graph).steps
+    assert isinstance(step.kernel, ContractKernel)
+    kernel = step.kernel
+    # six lines of seven pixels, two pixels of five channels between them
+    assert [axis.extent for axis in kernel.outer] == [2]
+    assert (kernel.m.extent, kernel.run) == (42, 7)
+    assert (kernel.a.row, kernel.wrap) == (5, 15)
 
 
 def test_sums_over_many_axes_are_added_in_order(

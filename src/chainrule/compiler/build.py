@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
-from chainrule.compiler.expression import Expression, Place, Pool, in_order
+from chainrule.compiler.collapse import collapse, join_rows
+from chainrule.compiler.expression import Expression
 from chainrule.compiler.fuse import Group, express, is_fold
-from chainrule.compiler.index import Axis, Index, dot, of
+from chainrule.compiler.index import Axis, dot, of
 from chainrule.compiler.kernel import (
     ContractKernel,
     Fold,
@@ -70,8 +71,9 @@ class KernelBuilder:
             self._root(low, group, root, stages)
         dtypes = tuple(value.spec.dtype for value in low.buffers)
         if product is not None and operands is not None:
-            kernel: Kernel = self._contract(
-                name, group, product, operands, stages, dtypes
+            kernel: Kernel = join_rows(
+                self._contract(name, group, product, operands, stages, dtypes),
+                low.pool,
             )
         else:
             rows, lane = _split_rows(group)
@@ -202,7 +204,9 @@ class KernelBuilder:
             a, b, m, n = b, a, n, m
         if n.extent > 1 and 1 not in (b.row, b.sums[-1]):
             raise GraphError("a right operand lies along no axis", where=name, got=b)
-        return ContractKernel(name, outer, m, n, lengths, a, b, product, writes, dtypes)
+        return ContractKernel(
+            name, outer, m, n, lengths, a, b, product, writes, dtypes, m.extent, a.row
+        )
 
     def _sum_strides(self, value: Value, axes: Sequence[int]) -> list[int]:
         strides = view_of(value, self.copies, self.stores).strides
@@ -266,119 +270,3 @@ def merge_pairs(axes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, in
                 continue
         merged.append((extent, left, right))
     return merged or [(1, 0, 0)]
-
-
-# ---- collapsing ----------------------------------------------------------------------
-
-
-def collapse(kernel: LoopKernel, pool: Pool) -> LoopKernel:
-    """Neighbouring loops made one where every index moves along both evenly."""
-    axes = [*kernel.rows, kernel.lane] if kernel.lane is not None else [*kernel.rows]
-    position = len(axes) - 2
-    while position >= 0:
-        outer, inner = axes[position], axes[position + 1]
-        assert outer is not None
-        assert inner is not None
-        if all(_even(index, outer, inner) for index in _indices(kernel)):
-            joint = Axis(outer.extent * inner.extent)
-            mapping = {outer: Index(), inner: of(joint)}
-            kernel = _substituted(kernel, mapping, pool)
-            axes[position : position + 2] = [joint]
-        position -= 1
-    rows = tuple(axis for axis in axes if axis is not None)
-    if kernel.lane is None:
-        return replace(kernel, rows=rows)
-    return replace(kernel, rows=rows[:-1], lane=rows[-1])
-
-
-def _even(index: Index, outer: Axis, inner: Axis) -> bool:
-    if not (index.is_affine_in(outer) and index.is_affine_in(inner)):
-        return False
-    return index.coefficient(outer) == index.coefficient(inner) * inner.extent
-
-
-def _indices(kernel: LoopKernel) -> Iterable[Index]:
-    """Every index in the kernel."""
-    seen: set[int] = set()
-    stack = [stage.expression for stage in kernel.stages]
-    for stage in kernel.stages:
-        if isinstance(stage, Write):
-            yield stage.offset
-    while stack:
-        expression = stack.pop()
-        if id(expression) in seen:
-            continue
-        seen.add(id(expression))
-        stack.extend(expression.inputs)
-        index = _index_of(expression)
-        if index is not None:
-            yield index
-            stack.extend(_data_expressions(index))
-
-
-def _index_of(expression: Expression) -> Index | None:
-    if isinstance(expression.detail, Place):
-        return expression.detail.offset
-    return expression.detail if isinstance(expression.detail, Index) else None
-
-
-def _data_expressions(index: Index) -> list[Expression]:
-    found: list[Expression] = []
-    for atom, _ in index.terms:
-        expression = getattr(atom, "expression", None)
-        inner = getattr(atom, "index", None)
-        if expression is not None:
-            found.append(expression)
-        if inner is not None:
-            found += _data_expressions(inner)
-    return found
-
-
-def _substituted(
-    kernel: LoopKernel, mapping: dict[Axis, Index], pool: Pool
-) -> LoopKernel:
-    """The kernel with loop variables replaced; locals follow their stages."""
-    memo: dict[int, Expression] = {}
-
-    def visit(e: Expression) -> Expression:
-        for part in in_order(e, lambda known: id(known) in memo):
-            inputs = tuple(memo[id(source)] for source in part.inputs)
-            memo[id(part)] = _rebuilt(part, inputs, mapping, pool)
-        return memo[id(e)]
-
-    stages: list[Write | Fold] = []
-    for stage in kernel.stages:
-        expression = visit(stage.expression)
-        if isinstance(stage, Write):
-            offset = stage.offset.substitute(mapping)
-            stages.append(replace(stage, offset=offset, expression=expression))
-        else:
-            stages.append(
-                replace(stage, local=visit(stage.local), expression=expression)
-            )
-    return replace(kernel, stages=tuple(stages))
-
-
-def _rebuilt(
-    e: Expression,
-    inputs: tuple[Expression, ...],
-    mapping: dict[Axis, Index],
-    pool: Pool,
-) -> Expression:
-    index = _index_of(e)
-    if index is None:
-        axes = _mapped_axes(e.axes, mapping) if e.kind == "local" else ()
-        return pool.make(e.kind, e.dtype, inputs, e.detail, axes)
-    moved = index.substitute(mapping)
-    axes = tuple(dict.fromkeys(moved.axes()))
-    if isinstance(e.detail, Place):
-        return pool.make(e.kind, e.dtype, inputs, Place(e.detail.buffer, moved), axes)
-    return pool.make(e.kind, e.dtype, inputs, moved, axes)
-
-
-def _mapped_axes(axes: Sequence[Axis], mapping: dict[Axis, Index]) -> tuple[Axis, ...]:
-    result: dict[Axis, None] = {}
-    for axis in axes:
-        for new in mapping[axis].axes() if axis in mapping else (axis,):
-            result[new] = None
-    return tuple(result)

@@ -87,6 +87,8 @@ class ContractKernel:
         product: the local that stands for an element of the product.
         stages: what is done at each point of the tile.
         dtypes: the dtypes of the buffers.
+        run: how many rows of a follow one another, `a.row` elements apart.
+        wrap: how far it is from the last row of a run to the first of the next.
     """
 
     name: str
@@ -99,6 +101,8 @@ class ContractKernel:
     product: Expression
     stages: tuple[Write, ...]
     dtypes: tuple[DType, ...]
+    run: int
+    wrap: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
 
 from chainrule.compiler.emit import BYTE, I64, Emitter, integer
 from chainrule.compiler.engine import Target, host_target
 from chainrule.compiler.expression import Place, in_order
-from chainrule.compiler.index import Axis
+from chainrule.compiler.index import Axis, Index
 from chainrule.compiler.kernel import ContractKernel, Operand
 from chainrule.compiler.kernels.elementwise import stored_type
 from chainrule.compiler.kernels.gemm import function_type, transposed_product
+from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 from chainrule.compiler.shares import SHARED_OUTER, shares_columns, together
@@ -23,8 +24,7 @@ STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
 TILE_COLUMNS = 64
-TILE_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
-SCRATCH_BYTES = 2 * TILE_BYTES  # a tile, and what is to be added to it
+SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
 BLOCK_SUMS = 2  # axes that the building block sums over
 # Matrices that an epilogue reads are asked for ahead where second-level caches cannot
 # hold them; where they can, asking costs 1 part in 20.
@@ -32,6 +32,9 @@ FETCHED_BYTES = 4 << 20
 LINE_BYTES = 64
 # A right operand up to this size stays in a second-level cache from row to row.
 KEPT_OPERAND_BYTES = 1 << 20
+# Rows of the left operand and the result that are computed before the next.
+ROWS_BYTES = 512 << 10
+FULL_BLOCK = 96  # rows, of which full tiles of all heights are made
 
 
 # of an axis: where it begins, and where it ends or how long it is
@@ -40,7 +43,7 @@ Piece: TypeAlias = "tuple[IRValue, IRValue]"
 
 def is_plain(kernel: ContractKernel) -> bool:
     """Whether the product itself is all that is stored, row by row."""
-    if len(kernel.stages) != 1 or len(kernel.sums) > BLOCK_SUMS:
+    if len(kernel.stages) != 1:
         return False
     stage = kernel.stages[0]
     unit = stage.offset.coefficient(kernel.n) == 1 or kernel.n.extent == 1
@@ -133,16 +136,27 @@ class _Product:
         return positions
 
     def _plain(self, rows: Piece, columns: Piece) -> None:
-        """The whole share at once, into its place."""
-        builder, stage = self.emitter.builder, self.kernel.stages[0]
+        """The whole share, into its place, in blocks of rows that caches hold."""
+        emitter, stage = self.emitter, self.kernel.stages[0]
         m, n = self.kernel.m, self.kernel.n
-        with self.emitter.level({m: rows[0], n: columns[0]}):
-            base = self.emitter.index(stage.offset).value
-            target = self.emitter.address(stage.buffer, base)
-            height = builder.sub(rows[1], rows[0])
-            width = builder.sub(columns[1], columns[0])
-            pitch = integer(stage.offset.coefficient(m))
-            self._call(target, pitch, (rows[0], height), (columns[0], width))
+        steps = integer(_step(stage.offset, m, 1))
+        wrap = integer(_step(stage.offset, m, self.kernel.run))
+        width = emitter.builder.sub(columns[1], columns[0])
+        with (
+            self._leading() as (moved, accumulate),
+            self._blocks_of(rows) as block,
+            emitter.level({m: block[0], n: columns[0]}),
+        ):
+            base = emitter.index(stage.offset).value
+            target = emitter.address(stage.buffer, base), steps, wrap
+            self._call(target, block, (columns[0], width), moved, accumulate)
+
+    def _blocks_of(self, rows: Piece) -> AbstractContextManager[Piece]:
+        """Blocks of rows: where each begins and how long it is."""
+        size = block_rows(self.kernel)
+        if size >= self.kernel.m.extent:
+            return nullcontext((rows[0], self.emitter.builder.sub(rows[1], rows[0])))
+        return self._pieces(rows, size)
 
     def _tiles(self, rows: Piece, columns: Piece) -> None:
         """Tile by tile into scratch memory, each followed by its epilogue."""
@@ -178,56 +192,35 @@ class _Product:
                         base = emitter.index(place.offset).value
                         emitter.prefetch(emitter.address(place.buffer, base))
 
-    def _sum(
-        self,
-        pitch: IRValue,
-        rows: Piece,
-        columns: Piece,
-    ) -> None:
-        """A tile, summed over all axes: those that the block leaves, one by one."""
-        emitter = self.emitter
-        self._call(self.scratch, pitch, rows, columns)
-        leading = math.prod(self.kernel.sums[:-BLOCK_SUMS])
-        if leading == 1:
-            return
-        more = emitter.builder.gep(
-            self.scratch, [integer(TILE_BYTES)], source_etype=BYTE
-        )
-        with emitter.loop(integer(1), integer(leading)) as number:
-            with emitter.level({}):
-                self._call(more, pitch, rows, columns, number)
-            self._add(more, rows[1], columns[1])
+    def _sum(self, pitch: IRValue, rows: Piece, columns: Piece) -> None:
+        """A tile in scratch memory, summed over all axes."""
+        target = self.scratch, pitch, pitch
+        with self._leading() as (moved, accumulate):
+            self._call(target, rows, columns, moved, accumulate)
 
-    def _add(self, more: IRValue, height: IRValue, width: IRValue) -> None:
-        """Add a tile to the one in scratch memory."""
+    @contextmanager
+    def _leading(self) -> Iterator[tuple[list[IRValue], IRValue]]:
+        """A loop over the summed axes that the block leaves, if there are any.
+
+        How far both operands move at each position, and whether it is not the first.
+        """
         emitter, builder = self.emitter, self.emitter.builder
-        kind = ir.VectorType(self.item, emitter.lanes)
-        align = self.kernel.product.dtype.itemsize
-        with emitter.loop(integer(0), height) as line:
-            start = builder.mul(line, integer(TILE_COLUMNS))
-            with emitter.loop(integer(0), width, emitter.lanes) as column:
-                place = [builder.add(start, column)]
-                sums, parts = (
-                    builder.gep(tile, place, source_etype=self.item)
-                    for tile in (self.scratch, more)
-                )
-                loaded = [builder.load(p, typ=kind, align=align) for p in (sums, parts)]
-                builder.store(builder.fadd(*loaded), sums, align=align)
-
-    def _leading(self, number: IRValue | None) -> list[IRValue]:
-        """How far both operands move for the summed axes that the block leaves."""
-        builder, moves = self.emitter.builder, [integer(0), integer(0)]
-        if number is None:
-            return moves
-        axes = range(len(self.kernel.sums) - BLOCK_SUMS)
-        for axis in reversed(axes):
-            extent = integer(self.kernel.sums[axis])
-            index = builder.urem(number, extent) if axis else number
-            number = builder.udiv(number, extent) if axis else number
-            for side, operand in enumerate((self.kernel.a, self.kernel.b)):
-                step = builder.mul(index, integer(operand.sums[axis]))
-                moves[side] = builder.add(moves[side], step)
-        return moves
+        leading = self.kernel.sums[:-BLOCK_SUMS]
+        moves = [integer(0), integer(0)]
+        if math.prod(leading) == 1:
+            yield moves, integer(0)
+            return
+        with emitter.loop(integer(0), integer(math.prod(leading))) as number:
+            rest = number
+            for axis in reversed(range(len(leading))):
+                extent = integer(leading[axis])
+                index = builder.urem(rest, extent) if axis else rest
+                rest = builder.udiv(rest, extent) if axis else rest
+                for side, operand in enumerate((self.kernel.a, self.kernel.b)):
+                    step = builder.mul(index, integer(operand.sums[axis]))
+                    moves[side] = builder.add(moves[side], step)
+            with emitter.level({}):
+                yield moves, number
 
     def _epilogue(self, rows: Piece, columns: Piece) -> None:
         emitter, builder = self.emitter, self.emitter.builder
@@ -274,44 +267,76 @@ class _Product:
 
     def _call(
         self,
-        target: IRValue,
-        pitch: IRValue,
+        target: tuple[IRValue, IRValue, IRValue],
         rows: Piece,
         columns: Piece,
-        number: IRValue | None = None,
+        moved: Sequence[IRValue],
+        accumulate: IRValue,
     ) -> None:
         """A call of the building block for a piece of the product.
 
-        `number` counts the positions of the summed axes that the block leaves; the
-        first where None.
+        `target` is its address, the way from row to row, and that from run to run.
         """
-        a, b = self.kernel.a, self.kernel.b
-        moved = self._leading(number)
+        kernel, builder = self.kernel, self.emitter.builder
+        a, b = kernel.a, kernel.b
         left = self._operand(a, rows[0], moved[0])
         right = self._operand(b, columns[0], moved[1])
-        sums = (1, *self.kernel.sums)[-BLOCK_SUMS:]
+        sums = (1, *kernel.sums)[-BLOCK_SUMS:]
         strides = [(0, *steps)[-BLOCK_SUMS:] for steps in (a.sums, b.sums)]
         shape = [rows[1], columns[1], integer(sums[1]), integer(sums[0])]
         shape += [integer(strides[0][0]), integer(strides[1][0])]
-        name = block_function(self.kernel)
-        k_strides = [] if name == "gemm_nt" else [integer(strides[0][1])]
+        name = block_function(kernel)
         step = integer(strides[1][1] if name == "gemm_nn" else b.row)
-        matrices = [left, integer(a.row), *k_strides, right, step, target, pitch]
-        arguments = [*matrices, *shape]
+        address, pitch, wrap = target
+        arguments = [left, integer(a.row), right, step, address, pitch, *shape]
+        if name != "gemm_nt":
+            first = builder.urem(rows[0], integer(kernel.run))
+            steps = [integer(a.row), integer(kernel.wrap), integer(strides[0][1])]
+            runs = [pitch, wrap, integer(kernel.run), first]
+            arguments = [left, *steps, right, step, address, *runs, *shape, accumulate]
         kind = function_type(name).as_pointer()
-        function = self.emitter.builder.inttoptr(self.block, kind)
-        self.emitter.builder.call(function, arguments)
+        function = builder.inttoptr(self.block, kind)
+        builder.call(function, arguments)
 
     def _operand(self, operand: Operand, position: IRValue, moved: IRValue) -> IRValue:
         """The address of the operand's first element from `position` on."""
         builder = self.emitter.builder
         place = builder.mul(position, integer(operand.row))
+        run, more = self.kernel.run, self.kernel.wrap - operand.row
+        if operand is self.kernel.a and run < self.kernel.m.extent:
+            runs = builder.udiv(position, integer(run))
+            place = builder.add(place, builder.mul(runs, integer(more)))
         place = builder.add(place, integer(operand.offset))
         place = builder.add(place, moved)
         for axis, stride in zip(self.kernel.outer, operand.outer, strict=True):
             index = self.emitter.position_of(axis).value
             place = builder.add(place, builder.mul(index, integer(stride)))
         return self.emitter.address(operand.buffer, place)
+
+
+def _step(offset: Index, axis: Axis, position: int) -> int:
+    """How far it is to a position of an axis from the one before it."""
+    if position >= axis.extent:
+        return 0  # there is none
+    here, before = (
+        offset.substitute({axis: Index((), n)}) for n in (position, position - 1)
+    )
+    return (here + before * -1).constant
+
+
+def block_rows(kernel: ContractKernel) -> int:
+    """How many rows of a product are computed before the next.
+
+    Its rows are read for each panel of columns and each slab of a long sum: blocks of
+    them are to stay in a second-level cache meanwhile.
+    """
+    depth = math.prod((1, *kernel.sums)[-BLOCK_SUMS:])
+    size = kernel.product.dtype.itemsize
+    if kernel.n.extent <= TILE_COLUMNS and depth <= DEPTH:
+        return kernel.m.extent
+    width = min(depth, kernel.a.row or depth) + min(kernel.n.extent, TILE_COLUMNS)
+    rows = ROWS_BYTES // (width * size)
+    return max(rows // FULL_BLOCK, 1) * FULL_BLOCK
 
 
 def streams(kernel: ContractKernel) -> tuple[Place, ...]:
@@ -364,7 +389,8 @@ def block_function(kernel: ContractKernel) -> str:
     a, b = kernel.a, kernel.b
     if b.row == 1 or b.sums[-1] != 1:
         return "gemm_nn"
-    if a.sums[-1] != 1:
+    single = kernel.run == kernel.m.extent and len(kernel.sums) <= BLOCK_SUMS
+    if a.sums[-1] != 1 or not single:
         return "gemm_nt_packed"
     item = kernel.product.dtype.itemsize
     sizes = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)

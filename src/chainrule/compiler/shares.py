@@ -114,7 +114,9 @@ def _accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
     if isinstance(kernel, LibraryKernel):
         return
     if isinstance(kernel, ContractKernel):
-        yield kernel.a.buffer, _operand_offset(kernel, kernel.a, kernel.m)
+        runs = of(kernel.m) // kernel.run * (kernel.wrap - kernel.a.row)
+        rows = _operand_offset(kernel, kernel.a, kernel.m)
+        yield kernel.a.buffer, rows + runs
         yield kernel.b.buffer, _operand_offset(kernel, kernel.b, kernel.n)
     for stage in kernel.stages:
         if isinstance(stage, Write):

@@ -89,8 +89,11 @@ class _Printer:
         for axis in kernel.outer:
             self.lines.append(f"  for {self.axis(axis)} in {axis.extent}")
         m, n = kernel.m, kernel.n
+        runs = f" in runs of {kernel.run}, {kernel.wrap} apart"
+        runs = "" if kernel.run == m.extent else runs
         self.lines.append(
-            f"  product {self.axis(m)} in {m.extent}, {self.axis(n)} in {n.extent}, "
+            f"  product {self.axis(m)} in {m.extent}{runs}, "
+            f"{self.axis(n)} in {n.extent}, "
             f"sum over {kernel.sums} of {_operand(kernel.a)} times {_operand(kernel.b)}"
         )
 

@@ -8,15 +8,21 @@ of operands, so that convolutions and long sums stay in registers.
 Pointers are to elements, strides are counted in elements, integers are i64. SIZES
 stands for `rows, columns, k, batches, a_batch, b_batch`.
 
-- `gemm_nn(a, a_row, a_k, b, b_k, c, c_row, SIZES)`, B contiguous along columns:
+- `gemm_nn(a, a_row, a_wrap, a_k, b, b_k, c, c_row, c_wrap, run, first, SIZES,
+  accumulate)`, B contiguous along columns:
   C[i, j] = sum over r, q of A[r a_batch + i a_row + q a_k] B[r b_batch + q b_k + j].
-- `gemm_nt_packed(a, a_row, a_k, b, b_column, c, c_row, SIZES)`, B contiguous along k:
+- `gemm_nt_packed(a, a_row, a_wrap, a_k, b, b_column, c, c_row, c_wrap, run, first,
+  SIZES, accumulate)`, B contiguous along k:
   the same sum of A[r a_batch + i a_row + q a_k] B[r b_batch + j b_column + q].
 - `gemm_nt(a, a_row, b, b_column, c, c_row, SIZES)`, A and B contiguous along k:
   the same sum of A[r a_batch + i a_row + q] B[r b_batch + j b_column + q], as dot
   products, which are faster for few rows.
 - `transpose(source, source_row, target, target_row, rows, columns)`:
   target[j target_row + i] = source[i source_row + j].
+
+In the first two, rows come in runs of `run`: from the last row of a run to the next it
+is `a_wrap` and `c_wrap` elements instead of `a_row` and `c_row`. The first row here is
+number `first` of its run. Where `accumulate` is not 0, sums go on from those in C.
 
 C is contiguous along columns and is overwritten. Nothing outside the named elements is
 read or written. The order in which an element of C is summed depends on k and batches
@@ -42,8 +48,8 @@ from chainrule.errors import DTypeError
 _ELEMENTS = {"float32": "float", "float64": "double"}
 # What each function takes: pointers and integers.
 _ARGUMENTS = {
-    "gemm_nn": "piipipiiiiiii",
-    "gemm_nt_packed": "piipipiiiiiii",
+    "gemm_nn": "piiipipiiiiiiiiiii",
+    "gemm_nt_packed": "piiipipiiiiiiiiiii",
     "gemm_nt": "pipipiiiiiii",
     "transpose": "pipiii",
 }

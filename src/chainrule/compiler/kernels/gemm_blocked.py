@@ -13,6 +13,7 @@ from chainrule.compiler.kernels.gemm_driver import (
     batches_together,
     call_panel,
     next_width,
+    started,
 )
 from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
@@ -74,9 +75,10 @@ def _blocked(tile: RegisterTile) -> str:
         b = code.at(element, "%b", code.multiply(batch.index, "%b_batch"))
         b = code.at(element, b, code.multiply(depth.index, "%b_step"))
         c = code.at(element, "%c", code.multiply(row.index, "%c_row"))
-        started = code.value(f"or i64 {batch.index}, {depth.index}")
-        accumulate = code.compare("ne", started, 0)
-        packed = f"ptr {buffer}, i64 {k}, i64 1, i64 {tile.rows}"
+        accumulate = started(code, batch.index, depth.index)
+        # the rows of a packed tile are a run
+        wrap = code.subtract(code.multiply(k, tile.rows), tile.rows - 1)
+        packed = f"ptr {buffer}, i64 1, i64 {wrap}, i64 {tile.rows}"
         sizes = f"i64 {rows}, i64 {k}, i64 {count}, i64 {size}, i64 %b_batch"
         _panels(code, tile, (b, c), (packed, sizes, accumulate))
     code.do("ret void")
@@ -106,8 +108,8 @@ def _panels(
             code,
             widths,
             width,
-            f"{packed}, ptr {b}, i64 %b_step, ptr {c}, i64 %c_row, {sizes}, "
-            f"i64 {tail}, i1 {accumulate}",
+            f"{packed}, ptr {b}, i64 %b_step, ptr {c}, i64 %c_row, i64 %c_row, "
+            f"i64 {tile.rows}, i64 0, {sizes}, i64 {tail}, i1 {accumulate}",
         )
 
 

@@ -32,7 +32,7 @@ class DotProducts:
     def emit(self) -> str:
         """The text of the function."""
         code = self.code
-        begin(code)
+        begin(code, runs=False)
         rest = code.value(f"urem i64 %k, {self.tile.lanes}")
         self.whole = code.subtract("%k", rest)
         self.has_whole = code.compare("sgt", self.whole, 0)

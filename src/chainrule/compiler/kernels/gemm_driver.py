@@ -15,8 +15,9 @@ from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 
 _ARGUMENTS = (
-    "ptr %a, i64 %a_row, i64 %a_k, ptr {b}, i64 {b_step}, ptr {c}, i64 %c_row, "
-    "i64 %rows, i64 {columns}, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch"
+    "ptr %a, i64 %a_row, i64 %a_wrap, i64 %a_k, ptr {b}, i64 {b_step}, "
+    "ptr {c}, i64 %c_row, i64 %c_wrap, i64 %run, i64 %first, i64 %rows, "
+    "i64 {columns}, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch, i64 %accumulate"
 )
 DRIVER = _ARGUMENTS.format(b="%b", b_step="%b_step", c="%c", columns="%columns")
 # Fewer rows than this use a slab of B too few times to repay its copy.
@@ -48,6 +49,12 @@ def batches_together(code: Assembly) -> str:
     code.go(after)
     code.start(after)
     return code.value(f"phi i64 [ %batches, %{before} ], [ {count}, %{divides} ]")
+
+
+def started(code: Assembly, batch: str, depth: str) -> str:
+    """Whether C holds sums that this slab is added to."""
+    before = code.value(f"or i64 {batch}, {depth}")
+    return code.compare("ne", code.value(f"or i64 {before}, %accumulate"), 0)
 
 
 def next_width(code: Assembly, tile: RegisterTile, left: str) -> str:
@@ -140,14 +147,14 @@ class Driver:
             packed = self.packed(b_here, (width, tail, k, count))
             a_here = code.at(element, "%a", code.multiply(batch.index, "%a_batch"))
             a_here = code.at(element, a_here, code.multiply(depth.index, "%a_k"))
-            started = code.value(f"or i64 {batch.index}, {depth.index}")
-            accumulate = code.compare("ne", started, 0)
+            accumulate = started(code, batch.index, depth.index)
             self.call_panel(
                 width,
                 tail,
-                f"ptr {a_here}, i64 %a_row, i64 %a_row, i64 %a_k, {packed[0]}, "
-                f"ptr {c}, i64 %c_row, i64 %rows, i64 {k}, i64 {count}, i64 %a_batch, "
-                f"{packed[1]}, i64 {tail}, i1 {accumulate}",
+                f"ptr {a_here}, i64 %a_row, i64 %a_wrap, i64 %a_k, {packed[0]}, "
+                f"ptr {c}, i64 %c_row, i64 %c_wrap, i64 %run, i64 %first, i64 %rows, "
+                f"i64 {k}, i64 {count}, i64 %a_batch, {packed[1]}, i64 {tail}, "
+                f"i1 {accumulate}",
             )
 
     def packed(self, b: str, sizes: tuple[str, str, str, str]) -> tuple[str, str]:
@@ -228,33 +235,51 @@ def _copy_vector(
 def _zeros(tile: RegisterTile) -> str:
     """The empty sum. Written out: `memset` would be a symbol to link."""
     code = Assembly(
-        "define internal void @zeros(ptr %c, i64 %c_row, i64 %rows, i64 %columns) #0"
+        "define internal void @zeros(ptr %c, i64 %c_row, i64 %c_wrap, i64 %run, "
+        "i64 %first, i64 %rows, i64 %columns) #0"
     )
-    with code.loop("%rows") as row:
-        line = code.at(tile.element, "%c", code.multiply(row.index, "%c_row"))
+    with code.loop("%rows", carried=[("ptr", "%c"), ("i64", "%first")]) as row:
+        line, place = row.carried
         with code.loop("%columns", step=tile.lanes) as column:
             left = code.subtract("%columns", column.index)
             mask = lanes_below(code, left, tile.lanes)
             target = code.at(tile.element, line, column.index)
             tile.masked_store(code, "zeroinitializer", target, mask)
+        place = code.add(place, 1)
+        wraps = code.compare("eq", place, "%run")
+        step = code.value(f"select i1 {wraps}, i64 %c_wrap, i64 %c_row")
+        place = code.value(f"select i1 {wraps}, i64 0, i64 {place}")
+        row.following = [code.at(tile.element, line, step), place]
     code.do("ret void")
     return code.text()
 
 
-def begin(code: Assembly) -> None:
-    """Return where C has no elements; write zeros where there is nothing to sum."""
+def begin(code: Assembly, runs: bool) -> None:
+    """Return where C has no elements; write zeros where there is nothing to sum.
+
+    `runs` says whether rows come in runs, and whether sums may go on from those in C.
+    """
     for name in ("%rows", "%columns"):
         with code.when(code.compare("sle", name, 0), leave=True):
             pass
     depth = code.multiply("%k", "%batches")
     with code.when(code.compare("sle", depth, 0), leave=True):
-        code.do("call void @zeros(ptr %c, i64 %c_row, i64 %rows, i64 %columns)")
+        if runs:
+            with code.when(code.compare("ne", "%accumulate", 0), leave=True):
+                pass
+        steps = "%c_wrap, i64 %run, i64 %first" if runs else "%c_row, i64 %rows, i64 0"
+        code.do(
+            f"call void @zeros(ptr %c, i64 %c_row, i64 {steps}, i64 %rows, "
+            "i64 %columns)"
+        )
 
 
 def scattered(code: Assembly, tile: RegisterTile) -> str:
     """Whether A is transposed and does not stay in the caches."""
     size = code.multiply("%rows", "%k")
+    last = code.add("%first", "%rows")
     conditions = [
+        code.compare("sle", last, "%run"),
         code.compare("eq", "%a_row", 1),
         code.compare("sge", "%a_k", SCATTERED_STRIDE // tile.size),
         code.compare("sgt", size, SCATTERED_BYTES // tile.size),
@@ -274,7 +299,7 @@ def _product(tile: RegisterTile) -> str:
     """`gemm_nn`: choose whether to pack."""
     code = Assembly(f"define void @gemm_nn({DRIVER.replace('b_step', 'b_k')}) #0")
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_k")
-    begin(code)
+    begin(code, runs=True)
     with code.when(scattered(code, tile), leave=True):
         code.do(f"call void @gemm_blocked({arguments})")
     rows = code.compare("sge", "%rows", PACKING_ROWS)
@@ -307,7 +332,7 @@ def _product_packed() -> str:
     """`gemm_nt_packed`: B is contiguous along k and is packed."""
     names = DRIVER.replace("b_step", "b_column")
     code = Assembly(f"define void @gemm_nt_packed({names}) #0")
-    begin(code)
+    begin(code, runs=True)
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_column")
     code.do(f"call void @gemm_transposed({arguments})")
     code.do("ret void")

@@ -3,11 +3,15 @@
 A panel is a few vectors of columns of C. Its function walks down the rows in full tiles
 and ends with one tile of what rows are left. Every element of C is one chain of
 multiply-adds in the order of k, whatever the tile it lies in.
+
+Rows come in runs: within a run the next row is `row` elements away, at its end `wrap`.
+So the pixels of a picture under one tap of a convolution are rows, where they lie.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.compiler.kernels.assembly import Assembly
 from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
@@ -17,18 +21,25 @@ from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 DEPTH = 512
 
 _PANEL = (
-    "ptr %a, i64 %a_tile, i64 %a_row, i64 %a_k, ptr %b, i64 %b_k, ptr %c, "
-    "i64 %c_row, i64 %rows, i64 %k, i64 %batches, i64 %a_batch, i64 %b_batch, "
-    "i64 %tail, i1 %accumulate"
+    "ptr %a, i64 %a_row, i64 %a_wrap, i64 %a_k, ptr %b, i64 %b_k, ptr %c, "
+    "i64 %c_row, i64 %c_wrap, i64 %run, i64 %first, i64 %rows, i64 %k, "
+    "i64 %batches, i64 %a_batch, i64 %b_batch, i64 %tail, i1 %accumulate"
 )
+
+
+class Rows(NamedTuple):
+    """Where a row is: in A, in C, and its place in its run."""
+
+    a: str
+    c: str
+    place: str
 
 
 @dataclass
 class Panel:
     """Emits the function of panels of one width.
 
-    `%a_tile` is the way from a row to the next where a tile begins; within a tile it is
-    `%a_row`.
+    `%first` is the place of the first row in its run.
 
     Attributes:
         tile: the machine's register tile.
@@ -44,49 +55,68 @@ class Panel:
 
     def emit(self) -> str:
         """The text of the function."""
-        code, rows = self.code, self.tile.rows
+        code, rows = self.code, self.tile.height(self.vectors)
         self.mask = lanes_below(code, "%tail", self.tile.lanes)
         self.whole = code.compare("eq", "%tail", self.tile.lanes)
-        self.offsets = ["0"]
-        for row in range(1, rows):
-            offset = code.multiply("%a_row", row)
-            if self.vectors == 1:
-                # Frozen, they are no multiples of one number to LLVM, which would walk
-                # from row to row by additions that wait for one another.
-                offset = code.value(f"freeze i64 {offset}")
-            self.offsets.append(offset)
         rest = code.value(f"urem i64 %rows, {rows}")
         full = code.subtract("%rows", rest)
-        with (
-            code.when(code.compare("sgt", full, 0)),
-            code.loop(full, step=rows) as loop,
-        ):
-            self.tile_at(loop.index, rows)
+        start = Rows("%a", "%c", "%first")
+        before, has_full, tails = code.block, code.fresh("full"), code.fresh("tails")
+        code.branch(code.compare("sgt", full, 0), has_full, tails)
+        code.start(has_full)
+        carried = [("ptr", start.a), ("ptr", start.c), ("i64", start.place)]
+        with code.loop(full, step=rows, carried=carried) as loop:
+            after = self.tile_at(Rows(*loop.carried), rows)
+            loop.following = [after.a, after.c, after.place]
+        code.go(tails)
+        last = code.block
+        code.start(tails)
+        start = Rows(
+            *(
+                code.value(f"phi {kind} [ {x}, %{before} ], [ {y}, %{last} ]")
+                for (kind, x), y in zip(carried, loop.following, strict=True)
+            )
+        )
         labels = {row: code.fresh("rows") for row in range(1, rows)}
         arms = " ".join(f"i64 {row}, label %{name}" for row, name in labels.items())
         code.do(f"switch i64 {rest}, label %done [{arms}]")
         for row, name in labels.items():
             code.start(name)
-            self.tile_at(full, row)
+            self.tile_at(start, row)
             code.go("done")
         code.start("done")
         code.do("ret void")
         return code.text()
 
-    def tile_at(self, row: str, rows: int) -> None:
-        """Compute `rows` rows of C from row `row` on."""
+    def next_row(self, rows: Rows, offset: str) -> tuple[Rows, str]:
+        """The row below, and how far its A is from that of `rows`, given its own."""
+        code = self.code
+        place = code.add(rows.place, 1)
+        wraps = code.compare("eq", place, "%run")
+        steps = [
+            code.value(f"select i1 {wraps}, i64 %{side}_wrap, i64 %{side}_row")
+            for side in ("a", "c")
+        ]
+        c = code.at(self.tile.element, rows.c, steps[1])
+        place = code.value(f"select i1 {wraps}, i64 0, i64 {place}")
+        return Rows(rows.a, c, place), code.add(offset, steps[0])
+
+    def tile_at(self, start: Rows, rows: int) -> Rows:
+        """Compute `rows` rows of C from `start` on; where the next begin."""
         code, element = self.code, self.tile.element
-        a = code.at(element, "%a", code.multiply(row, "%a_tile"))
-        c = code.at(element, "%c", code.multiply(row, "%c_row"))
-        lines = [c]
-        for _ in range(1, rows):
-            lines.append(code.at(element, lines[-1], "%c_row"))
+        line, offset = start, "0"
+        self.offsets, lines = [], []
+        for _ in range(rows):
+            self.offsets.append(offset)
+            lines.append(line.c)
+            line, offset = self.next_row(line, offset)
         targets = [
             [code.at(element, line, v * self.tile.lanes) for v in range(self.vectors)]
             for line in lines
         ]
-        sums = self.sum_batches(a, rows, self.initial(targets))
+        sums = self.sum_batches(start.a, rows, self.initial(targets))
         self.store(targets, sums)
+        return Rows(code.at(element, start.a, offset), line.c, line.place)
 
     def initial(self, targets: list[list[str]]) -> list[str]:
         """Zeros, or the sums so far, read from C."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from chainrule.compiler.kernels.assembly import Assembly
 
+NARROW_ROWS = 8  # of a tile narrower than the widest
+
 
 @dataclass(frozen=True)
 class RegisterTile:
@@ -43,6 +45,13 @@ class RegisterTile:
             masks=masks,
         )
 
+    def height(self, vectors: int) -> int:
+        """Rows of a tile of so many vectors: narrow tiles are taller.
+
+        As many sums must be under way as multiply-adds take cycles, times two.
+        """
+        return self.rows if vectors == self.vectors else max(self.rows, NARROW_ROWS)
+
     def half(self) -> RegisterTile | None:
         """The tile for less than half a vector of columns, where it is faster.
 
@@ -50,7 +59,7 @@ class RegisterTile:
         """
         if not self.masks:
             return None
-        return replace(self, lanes=self.lanes // 2, rows=8, vectors=1)
+        return replace(self, lanes=self.lanes // 2, rows=NARROW_ROWS, vectors=1)
 
     @property
     def vector(self) -> str:
