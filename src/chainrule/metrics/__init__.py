@@ -62,6 +62,7 @@ from chainrule.metrics.curves import (
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
 )
+from chainrule.metrics.detection import DetectionReport, MeanAveragePrecision
 from chainrule.metrics.exact import (
     ExactAUC,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "ConcordanceCorrelation",
     "ConfusionMatrix",
     "CosineSimilarity",
+    "DetectionReport",
     "ExactAUC",
     "F1Score",
     "FBetaScore",
@@ -137,6 +139,7 @@ __all__ = [
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanAveragePrecision",
     "MeanIoU",
     "MeanMetricWrapper",
     "MeanOfSamples",
