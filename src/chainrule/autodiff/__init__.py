@@ -4,6 +4,7 @@ from chainrule.autodiff.batching import vmap
 from chainrule.autodiff.checkpoint import checkpoint, custom_vjp
 from chainrule.autodiff.levels import no_grad
 from chainrule.autodiff.reverse import reverse
+from chainrule.autodiff.scan import scan
 from chainrule.autodiff.transforms import (
     grad,
     hessian,
@@ -24,6 +25,7 @@ __all__ = [
     "jvp",
     "no_grad",
     "reverse",
+    "scan",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -25,6 +25,7 @@ class Trait(Enum):
     INDEXING = auto()  # addresses depend on data
     CREATION = auto()  # no array input determines the values
     CALL = auto()  # carries a graph in parameter `graph`
+    LOOP = auto()  # runs the graph in parameter `graph` again and again
     BARRIER = auto()  # passes may not merge or move it
 
 

@@ -35,7 +35,7 @@ def _fold(node: Node, inputs: tuple[Value, ...]) -> tuple[Value, ...] | None:
     """The results of a node whose inputs are all constants."""
     if any(value.data is None for value in inputs):
         return None
-    if Trait.CALL in node.primitive.traits or not inputs:
+    if node.primitive.traits & {Trait.CALL, Trait.LOOP} or not inputs:
         return None
     if sum(value.spec.size for value in node.outputs) > FOLDED_SIZE:
         return None
