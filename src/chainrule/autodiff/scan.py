@@ -61,6 +61,7 @@ def _spec(
     sequences: int,
     length: int,
     reverse: bool,
+    keep: bool,
 ) -> tuple[Spec, ...]:
     end = len(inputs) - sequences
     expected = (*inputs[:end], *map(_element, inputs[end:]))
@@ -83,6 +84,7 @@ def _reference(
     sequences: int,
     length: int,
     reverse: bool,
+    keep: bool,
 ) -> tuple[Any, ...]:
     """The last state and the stacked results of running `graph` step after step."""
     begin = len(arrays) - sequences - carried
@@ -128,6 +130,7 @@ def _vjp(
         sequences=len(states) + len(rows) + len(rising),
         length=params["length"],
         reverse=not params["reverse"],
+        keep=params["keep"],
     )
     return backward.placed(found, len(inputs))
 
@@ -225,14 +228,13 @@ class _Backward:
         ]
         of_shared, of_state, of_rows = self.parts.split(found)
         totals = [
-            add(total, of_shared[i])
-            for total, i in zip(sums, self.shared, strict=True)
+            add(total, of_shared[i]) for total, i in zip(sums, self.shared, strict=True)
         ]
         state = [of_state[i] for i in self.carried]
         return [*state, *totals, *(of_rows[i] for i in self.rows)]
 
     def placed(self, found: Sequence[Any], count: int) -> list[Any]:
-        """The results of the backward scan as cotangents of the forward one's inputs."""
+        """The results of the backward scan by the inputs of the forward one."""
         remaining = iter(found)
         cotangents: list[Any] = [None] * count
         for i in self.carried:
@@ -307,9 +309,7 @@ def _samples() -> Iterable[Sample]:
             return [mixed, multiply(cos(mixed), state)]
 
         graph, _ = trace(step, [spec] * 3, name="step")
-        arrays = tuple(
-            random.normal(size=s) for s in (shape, shape, (length, *shape))
-        )
+        arrays = tuple(random.normal(size=s) for s in (shape, shape, (length, *shape)))
         for reverse in (False, True):
             yield Sample(
                 arrays,
@@ -319,6 +319,7 @@ def _samples() -> Iterable[Sample]:
                     "sequences": 1,
                     "length": length,
                     "reverse": reverse,
+                    "keep": not reverse,
                 },
             )
 
@@ -345,6 +346,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    keep: bool = True,
 ) -> tuple[Any, Any]:
     """Run `carry, y = f(carry, x)` along a sequence; the last carry and all `y`.
 
@@ -364,6 +366,8 @@ def scan(
         xs: a tree of arrays, all as long along their first axis; None for no input.
         length: the number of steps, where there is no `xs`.
         reverse: whether to begin at the end; results lie where their inputs lay.
+        keep: whether compiled code keeps what the backward loop needs of each step;
+            otherwise that computes it again from the carry, in less memory.
 
     Returns:
         The last carry, and the tree of results stacked along a new first axis.
@@ -379,7 +383,7 @@ def scan(
         >>> total.item(), sums.numpy()
         (6.0, array([1., 3., 6.], dtype=float32))
     """
-    return _Scan(f, init, xs).apply(length, reverse)
+    return _Scan(f, init, xs).apply(length, reverse, keep)
 
 
 class _Scan:
@@ -394,7 +398,7 @@ class _Scan:
         self.name = getattr(f, "__name__", "step").strip("<>")
         self.result: Any = None
 
-    def apply(self, length: int | None, reverse: bool) -> tuple[Any, Any]:
+    def apply(self, length: int | None, reverse: bool, keep: bool) -> tuple[Any, Any]:
         """Trace the step, and bind the loop."""
         steps = self._length(length)
         specs = [value.spec for value in self.first]
@@ -410,12 +414,15 @@ class _Scan:
             sequences=len(self.rows),
             length=steps,
             reverse=bool(reverse),
+            keep=bool(keep),
         )
         carry = tree.unflatten(self.carry, list(results[: len(self.first)]))
         return carry, tree.unflatten(self.result, list(results[len(self.first) :]))
 
     def _length(self, length: int | None) -> int:
-        lengths = {value.spec.shape[0] if value.spec.ndim else -1 for value in self.rows}
+        lengths = {
+            value.spec.shape[0] if value.spec.ndim else -1 for value in self.rows
+        }
         if length is not None:
             lengths.add(int(length))
         if len(lengths) != 1 or min(lengths) < 0:

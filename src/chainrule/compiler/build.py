@@ -19,6 +19,7 @@ from chainrule.compiler.kernel import (
     Write,
 )
 from chainrule.compiler.lower import Indices, Lowering, Store
+from chainrule.compiler.scan import PlanStep, scan_kernel
 from chainrule.compiler.view import view_of
 from chainrule.errors import GraphError
 from chainrule.ir.dtype import DType
@@ -36,6 +37,7 @@ class KernelBuilder:
         kept: the ids of the values that somebody outside of their group reads.
         codes: messages of bounds checks; their positions plus one are status codes.
         copies: the ids of operands that were copied into an order of their own.
+        plan_step: plans the step of a scan.
     """
 
     def __init__(
@@ -44,17 +46,24 @@ class KernelBuilder:
         kept: set[int],
         codes: list[tuple[Node, int]],
         copies: Container[int] = (),
+        *,
+        plan_step: PlanStep,
     ) -> None:
         self.stores = stores
         self.kept = kept
         self.codes = codes
         self.copies = copies
+        self.plan_step = plan_step
 
     def build(self, group: Group) -> tuple[Kernel, list[Value]]:
         """The kernel, and the values in its buffers."""
         name = _name(group)
         if group.kind == "library":
             return self._library(group, name)
+        if group.kind == "scan":
+            node = group.roots[0].node
+            assert node is not None
+            return scan_kernel(node, name, self.stores, self.plan_step)
         low = Lowering(self.stores, codes=self.codes)
         product: Expression | None = None
         operands: tuple[Operand, Operand] | None = None

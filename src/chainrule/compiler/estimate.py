@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from chainrule.compiler.kernel import ContractKernel, Kernel
-from chainrule.compiler.plan import Step, make_plan
+from chainrule.compiler.kernel import ContractKernel, Kernel, ScanKernel, Step
+from chainrule.compiler.plan import make_plan
 from chainrule.compiler.report import flops_of, machine_gflops
 from chainrule.compiler.threads import default_threads
 from chainrule.ir.graph import Graph
@@ -61,6 +61,10 @@ def estimate_graph(graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> E
 
 
 def _seconds(step: Step, threads: int, bandwidth: float) -> float:
+    if isinstance(step.kernel, ScanKernel):
+        inner = step.kernel.plan.steps
+        once = sum(_seconds(part, threads, bandwidth) for part in inner)
+        return step.kernel.length * once
     shares = 1 + SECOND_THREAD * (threads - 1) if step.parallel else 1
     rate = machine_gflops() * 1e9 * _share(step.kernel) * shares
     nbytes = sum(value.spec.nbytes for value in step.values)

@@ -27,6 +27,7 @@ REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 # elements are chosen by positions that are data
 CHOOSES = ("take", "take_along_axis")
 LIBRARY = ("argsort", "scatter_add", "cumulative_sum")
+LOOP = "scan"
 COSTLY = frozenset(
     [
         "exp",
@@ -68,7 +69,7 @@ class Group:
     """Roots that one kernel computes.
 
     Attributes:
-        kind: `map`, `row`, `contract` or `library`.
+        kind: `map`, `row`, `contract`, `library` or `scan`.
         rows: the axes of its outer loops; for `map` and `contract`, of all loops.
         roots: what it computes, in order.
         columns: for `row`, the axes along the rows, by their extents.
@@ -144,7 +145,7 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
         )
         again = id(value) in drawn and id(value) in repeated
         if id(value) in wanted or _needs_loop(node) or costly or again or large:
-            roots.append(value)
+            roots.extend(node.outputs)
             drawn.discard(id(value))
             size = depth = 0
         sizes[id(value)], depths[id(value)] = size, depth
@@ -174,7 +175,7 @@ def _is_mask(value: Value, drawn: Container[int]) -> bool:
 
 def _needs_loop(node: Node) -> bool:
     name = node.primitive.name
-    return name in REDUCTIONS or name in LIBRARY or name == "contract"
+    return name in REDUCTIONS or name in LIBRARY or name in ("contract", LOOP)
 
 
 def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
@@ -182,7 +183,7 @@ def _stored_inputs(node: Node, copies: set[int]) -> Iterator[Value]:
     name = node.primitive.name
     positions = READS_STORED.get(name, ())
     chosen = node.inputs if -1 in positions else [node.inputs[i] for i in positions]
-    if name in LIBRARY:
+    if name in LIBRARY or name == LOOP:
         chosen = node.inputs
     elif name in CHOOSES:
         chosen = [_read_through(node.inputs[0], {*MOVES, *CHOOSES})]
@@ -232,7 +233,11 @@ class Grouping:
         """Put `root` into the newest group that it fits, or into one of its own."""
         node = root.node
         assert node is not None
-        if node.primitive.name in LIBRARY:
+        if node.primitive.name == LOOP:
+            first = self.home.get(id(node.outputs[0]))
+            group = first or self._found("scan", ())
+            self._join(group, root, {id(value) for value in node.inputs})
+        elif node.primitive.name in LIBRARY:
             group = self._found("library", ())
             self._join(group, root, {id(value) for value in node.inputs})
         elif uses_blocks(node):
@@ -315,7 +320,7 @@ class Grouping:
 def _same_loops(group: Group, root: Value) -> bool:
     node, shape, rows = root.node, root.spec.shape, group.domain
     assert node is not None
-    if group.kind == "library":
+    if group.kind in ("library", "scan"):
         return False
     if is_fold(root):
         row = folds_rows(node)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.index import Axis, Index
+from chainrule.compiler.lower import Store
+from chainrule.compiler.memory import Arena
 from chainrule.ir.dtype import DType
+from chainrule.ir.graph import Graph
+from chainrule.ir.value import Node, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,4 +129,81 @@ class LibraryKernel:
     dtypes: tuple[DType, ...]
 
 
-Kernel: TypeAlias = "LoopKernel | ContractKernel | LibraryKernel"
+@dataclass(frozen=True)
+class Binding:
+    """What a value of the step of a scan is, in the buffers of the scan.
+
+    Attributes:
+        value: an input or an output of the step.
+        buffer: the number of the buffer.
+        start: at which byte of it the value lies in the first step.
+        stride: how many bytes further it lies in each following step.
+    """
+
+    value: Value
+    buffer: int
+    start: int = 0
+    stride: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ScanKernel:
+    """A plan that runs again and again over a state that it updates in place.
+
+    Attributes:
+        length: how often.
+        plan: the kernels of one step.
+        bindings: where inputs and outputs of the step lie.
+        written: the numbers of the buffers that it writes.
+        dtypes: the dtypes of the buffers.
+    """
+
+    name: str
+    length: int
+    plan: Plan
+    bindings: tuple[Binding, ...]
+    written: frozenset[int]
+    dtypes: tuple[DType, ...]
+
+
+Kernel: TypeAlias = "LoopKernel | ContractKernel | LibraryKernel | ScanKernel"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel in the program.
+
+    Attributes:
+        kernel: what it does.
+        values: the values in its buffers.
+        work: an estimate of its operations.
+        parallel: whether threads share it; otherwise the first does it.
+        barrier: whether every thread waits for the others before it.
+    """
+
+    kernel: Kernel
+    values: tuple[Value, ...]
+    work: int
+    parallel: bool
+    barrier: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program before code is made.
+
+    Attributes:
+        graph: the simplified graph.
+        steps: kernels in order.
+        stores: how each stored value is laid out, by identity.
+        arena: where intermediate values lie.
+        over: for each value that is written over another, by identity: that other.
+        codes: the messages of bounds checks.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    stores: dict[int, Store]
+    arena: Arena
+    over: dict[int, Value]
+    codes: list[tuple[Node, int]] = field(default_factory=list)

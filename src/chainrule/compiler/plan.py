@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
@@ -16,15 +17,24 @@ from chainrule.compiler.kernel import (
     Kernel,
     LibraryKernel,
     LoopKernel,
+    Plan,
+    ScanKernel,
+    Step,
     Write,
 )
 from chainrule.compiler.lower import Store, dense_strides, padded_strides
 from chainrule.compiler.memory import Arena, Lifetime, plan_arena
 from chainrule.compiler.nest import lanes_for
 from chainrule.compiler.passes import drop_dead, inline_calls, simplify
-from chainrule.compiler.passes.arrange import arrange_operands, separate_outputs
+from chainrule.compiler.passes.arrange import (
+    arrange_operands,
+    separate_outputs,
+    separate_states,
+)
+from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
 from chainrule.compiler.passes.split import split_sums
+from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.compiler.view import view_base
 from chainrule.ir.graph import Graph
@@ -35,53 +45,16 @@ from chainrule.ops import identity
 PARALLEL_WORK = 20_000  # operations from which on a kernel is shared by threads
 
 
-@dataclass(frozen=True)
-class Step:
-    """One kernel in the program.
-
-    Attributes:
-        kernel: what it does.
-        values: the values in its buffers.
-        work: an estimate of its operations.
-        parallel: whether threads share it; otherwise the first does it.
-        barrier: whether every thread waits for the others before it.
-    """
-
-    kernel: Kernel
-    values: tuple[Value, ...]
-    work: int
-    parallel: bool
-    barrier: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A program before code is made.
-
-    Attributes:
-        graph: the simplified graph.
-        steps: kernels in order.
-        stores: how each stored value is laid out, by identity.
-        arena: where intermediate values lie.
-        over: for each value that is written over an input, by identity: that input.
-        codes: the messages of bounds checks.
-    """
-
-    graph: Graph
-    steps: tuple[Step, ...]
-    stores: dict[int, Store]
-    arena: Arena
-    over: dict[int, Value]
-    codes: list[tuple[Node, int]] = field(default_factory=list)
-
-
 def state_strides(spec: Spec) -> Shape:
     """The layout of a value that stays inside a program from step to step."""
     return padded_strides(spec.shape, spec.dtype.itemsize)
 
 
 def make_plan(
-    graph: Graph, donations: Sequence[tuple[int, int]] = (), guard: int = 0
+    graph: Graph,
+    donations: Sequence[tuple[int, int]] = (),
+    guard: int = 0,
+    layouts: tuple[Layouts, Layouts] = ({}, {}),
 ) -> Plan:
     """Simplify `graph`, fuse it into kernels and place its values.
 
@@ -90,19 +63,35 @@ def make_plan(
         donations: pairs of an input and the output that takes its place in memory; both
             have the layout of `state_strides`, other inputs and outputs are dense.
         guard: bytes to leave unused behind each block of memory.
+        layouts: strides of inputs and of outputs that are not dense, by position.
     """
-    graph = simplify(inline_calls(graph))
+    graph = improve_loops(simplify(inline_calls(graph)))
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph, forced = arrange_operands(graph)
-    graph = drop_dead(separate_outputs(graph))
+    graph = separate_states(drop_dead(separate_outputs(graph)))
     roots = find_roots(graph, forced)
     stores = _stores(graph, roots, donations)
+    for values, strides in zip((graph.inputs, graph.outputs), layouts, strict=True):
+        for place, own in strides.items():
+            stores[id(values[place])] = Store(values[place], own)
     grouping = Grouping(stores, forced)
     for root in roots:
         grouping.add(root)
-    over = _donate(graph, grouping, stores, donations)
+    over = _donate(graph, grouping, stores, donations) | _carried(graph)
     stored = stores, forced
     return _assemble(graph, grouping.groups, stored, (over, donations), guard)
+
+
+def _carried(graph: Graph) -> dict[int, Value]:
+    """For each last state of a scan, by identity: the first, which it is made in."""
+    over: dict[int, Value] = {}
+    for node in graph.nodes:
+        if node.primitive.name == "scan":
+            carried, sequences = node.params["carried"], node.params["sequences"]
+            end = len(node.inputs) - sequences
+            first = node.inputs[end - carried : end]
+            over |= zip(map(id, node.outputs[:carried]), first, strict=True)
+    return over
 
 
 def _stores(
@@ -158,6 +147,8 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     """Whether `group` reads `value` only at the element that it is about to write."""
     if id(value) not in group.reads:
         return True
+    if group.kind == "scan":
+        return False
     if group.kind == "library":
         return _is_added_to(group, value)
     if value.spec.shape != group.domain:
@@ -250,7 +241,8 @@ def _assemble(
     stores, copies = stored
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
-    builder = KernelBuilder(stores, kept, codes, copies)
+    plan_step = partial(make_plan, guard=guard)
+    builder = KernelBuilder(stores, kept, codes, copies, plan_step=plan_step)
     pieces = {
         group: _piece(*builder.build(group), stores, over)
         for group in groups
@@ -259,8 +251,8 @@ def _assemble(
     pieces = dict(zip(pieces, _share(list(pieces.values())), strict=True))
     ordered = _in_order(groups, pieces)
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
-    outside = {id(value) for value in (*graph.inputs, *graph.outputs)} | over.keys()
-    arena = plan_arena(_lifetimes(ordered, stores, outside - inside), guard)
+    outside = {id(value) for value in (*graph.inputs, *graph.outputs)} - inside
+    arena = plan_arena(_lifetimes(ordered, stores, over, outside), guard)
     barriers = _barriers(ordered, arena)
     steps = tuple(
         Step(piece.kernel, piece.values, piece.work, piece.parallel, barrier)
@@ -276,13 +268,16 @@ def _piece(
     over: dict[int, Value],
 ) -> _Piece:
     work, written = work_of(kernel), written_buffers(kernel)
+    shared = work >= PARALLEL_WORK
+    if isinstance(kernel, ScanKernel):
+        shared = any(step.parallel for step in kernel.plan.steps)
     axis = cut_axis(kernel, _lanes(kernel))
     own = own_buffers(kernel, axis, values, stores) if axis is not None else set()
     uses: dict[int, _Use] = {}
     for number, value in enumerate(values):
         key = id(over.get(id(value), value))
         extent = axis.extent if axis is not None and number in own else 0
-        known = uses.get(key, _Use(False, extent, work >= PARALLEL_WORK))
+        known = uses.get(key, _Use(False, extent, shared))
         uses[key] = replace(
             known,
             written=known.written or number in written,
@@ -392,13 +387,18 @@ def _is_empty(group: Group) -> bool:
 
 def written_buffers(kernel: Kernel) -> set[int]:
     """The numbers of the buffers that a kernel writes."""
+    if isinstance(kernel, ScanKernel):
+        return set(kernel.written)
     if isinstance(kernel, LibraryKernel):
         return {len(kernel.shapes) - 1}
     return {stage.buffer for stage in kernel.stages if isinstance(stage, Write)}
 
 
 def _lifetimes(
-    pieces: Sequence[_Piece], stores: dict[int, Store], outside: set[int]
+    pieces: Sequence[_Piece],
+    stores: dict[int, Store],
+    over: dict[int, Value],
+    outside: set[int],
 ) -> list[Lifetime]:
     """Lives of the values that are computed, and whose memory is not `outside`.
 
@@ -406,7 +406,7 @@ def _lifetimes(
     """
     spans: dict[int, tuple[int, int]] = {}
     for (first, last), piece in zip(_stretches(pieces), pieces, strict=True):
-        for value in piece.values:
+        for value in (over.get(id(value), value) for value in piece.values):
             if id(value) not in outside and value.data is None:
                 begun, ended = spans.get(id(value), (first, last))
                 spans[id(value)] = min(begun, first), max(ended, last)
@@ -438,6 +438,8 @@ def _stretches(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
 
 def work_of(kernel: Kernel) -> int:
     """An estimate of the operations of a kernel."""
+    if isinstance(kernel, ScanKernel):
+        return kernel.length * sum(step.work for step in kernel.plan.steps)
     if isinstance(kernel, LibraryKernel):
         return 8 * math.prod(kernel.shapes[-1])
     if isinstance(kernel, ContractKernel):

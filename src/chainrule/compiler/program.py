@@ -21,13 +21,22 @@ from chainrule.compiler.engine import (
     host_target,
     load_object,
 )
-from chainrule.compiler.kernel import ContractKernel, Kernel, LoopKernel
+from chainrule.compiler.inner import InnerLoop
+from chainrule.compiler.kernel import (
+    ContractKernel,
+    Kernel,
+    LibraryKernel,
+    LoopKernel,
+    Plan,
+    ScanKernel,
+    Step,
+)
 from chainrule.compiler.kernels.gemm import gemm_library
 from chainrule.compiler.library import emit_library, workspace_bytes
 from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
 from chainrule.compiler.pace import Pace
-from chainrule.compiler.plan import Plan, Step, make_plan
+from chainrule.compiler.plan import make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
 from chainrule.compiler.runner import runner
@@ -44,7 +53,7 @@ _MEASURABLE = 2e-4  # seconds that a clock measures well
 _loaded: WeakValueDictionary[str, LoadedObject] = WeakValueDictionary()
 
 
-def emit_kernel(kernel: Kernel) -> str:
+def emit_kernel(kernel: LoopKernel | ContractKernel | LibraryKernel) -> str:
     """The LLVM text of a kernel for the machine at hand."""
     if isinstance(kernel, LoopKernel):
         return emit_loops(kernel, host_target())
@@ -55,6 +64,8 @@ def emit_kernel(kernel: Kernel) -> str:
 
 def kernel_code(kernel: Kernel) -> LoadedObject:
     """The code of a kernel; equal kernels share it."""
+    if isinstance(kernel, ScanKernel):
+        return runner()[1]
     key = object_key(show_kernel(kernel), host_target().fingerprint)
     loaded = _loaded.get(key)
     if loaded is None:
@@ -102,6 +113,7 @@ class Program:
         threads: how many threads to use; where None, at most `CHAINRULE_THREADS` or one
             per core, by trial.
         guard: bytes left unused behind each intermediate value, for tests.
+        plan: the plan of `graph`, where it is there already.
 
     Attributes:
         plan: the kernels, in order, and where values lie.
@@ -115,9 +127,10 @@ class Program:
         *,
         threads: int | None = None,
         guard: int = 0,
+        plan: Plan | None = None,
     ) -> None:
         begun = time.perf_counter()
-        self.plan: Plan = make_plan(graph, donations, guard)
+        self.plan: Plan = plan or make_plan(graph, donations, guard)
         self.name = graph.name
         self.source = graph
         self._lock = threading.Lock()
@@ -126,6 +139,13 @@ class Program:
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
         self.pace = Pace(self.threads, fixed=threads is not None)
         self._build_memory()
+        self._inner = {
+            place: Program(
+                step.kernel.plan.graph, threads=self.threads, plan=step.kernel.plan
+            )
+            for place, step in enumerate(self.plan.steps)
+            if isinstance(step.kernel, ScanKernel)
+        }
         self._build_tables()
         _alive.add(self)
         self.compile_seconds = time.perf_counter() - begun
@@ -159,17 +179,18 @@ class Program:
         self._slots: dict[int, list[int]] = {}
         self._order: tuple[tuple[int, ...], Array, Array] | None = None
         records = []
-        for step, code in zip(self.plan.steps, self._codes, strict=True):
-            at = len(words) * 8
+        self._loops: list[InnerLoop] = []
+        for place, step in enumerate(self.plan.steps):
+            at = len(words) * 8 + _entry_offset(step)
             flags = [int(step.parallel), int(step.barrier)]
-            records.append([code.address("kernel"), at, *flags])
+            records.append([self._entry(place), at, *flags])
             for value in step.values:
                 owner = self.plan.over.get(id(value), value)
                 self._slots.setdefault(id(owner), []).append(len(words))
                 words.append(self._places.get(id(owner), 0))
             at = self._scratch_at[workspace(step.kernel)]
             words += [address_of(self.status), address_of(self.scratch) + at]
-            words.append(block_address(step))
+            words.append(self._last_word(place))
         self.table = np.array(words or [0], np.int64)
         self.records = np.array(records or [[0] * 4], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
@@ -177,6 +198,20 @@ class Program:
         self._records_at, self._barrier_at = map(
             address_of, (self.records, self._barrier)
         )
+
+    def _entry(self, place: int) -> int:
+        """The address of the code of a step."""
+        scan = isinstance(self.plan.steps[place].kernel, ScanKernel)
+        return self._codes[place].address("scan" if scan else "kernel")
+
+    def _last_word(self, place: int) -> int:
+        """What a kernel is given last: the building block, or the step of a scan."""
+        step = self.plan.steps[place]
+        if not isinstance(step.kernel, ScanKernel):
+            return block_address(step)
+        loop = InnerLoop(step.kernel, self._inner[place])
+        self._loops.append(loop)
+        return loop.address
 
     def begin_after_fork(self) -> None:
         """Forget a run of another thread, which the child of a fork does not have."""
@@ -270,18 +305,24 @@ class Program:
 
     def _run(self, stretches: Sequence[Stretch], threads: int, flush: bool) -> None:
         entry, _ = runner()
-        words = [len(stretches), self._barrier_at, int(flush)]
-        for stretch in stretches:
-            moves = stretch.moves
-            words += stretch.words
-            words += (0, 0) if moves is None else (address_of(moves), len(moves))
-        context = np.array(words, np.int64)
+        context = self.context(stretches, flush)
         begun = time.perf_counter()
         pool().run(entry, address_of(context), threads)
         steps = sum(stretch.words[0] for stretch in stretches)
         self.pace.learn(steps, threads, time.perf_counter() - begun)
 
+    def context(self, stretches: Sequence[Stretch], flush: bool = False) -> Array:
+        """What the native loop is told to run."""
+        words = [len(stretches), self._barrier_at, int(flush)]
+        for stretch in stretches:
+            moves = stretch.moves
+            words += stretch.words
+            words += (0, 0) if moves is None else (address_of(moves), len(moves))
+        return np.array(words, np.int64)
+
     def _check_status(self) -> None:
+        for inner in self._inner.values():
+            inner._check_status()
         if not self.status.any():
             return
         code = int(self.status.max())
@@ -320,9 +361,12 @@ class Program:
         room = [_workbench(self.plan.stores[id(v)]) for v in step.values]
         words = [address_of(array) for array in room]
         status, scratch = np.zeros(1, np.int64), aligned(workspace(step.kernel))
-        words += [address_of(status), address_of(scratch), block_address(step)]
+        words += [address_of(status), address_of(scratch)]
+        at = _entry_offset(step)
+        last = (int(self.records[position][1]) - at) // 8 + len(words)
+        words.append(int(self.table[last]))
         table = np.array(words, np.int64)
-        record = np.array([self._codes[position].address("kernel"), 0, 1, 0], np.int64)
+        record = np.array([self._entry(position), at, 1, 0], np.int64)
         times: list[float] = []
         rounds = 1
         while len(times) < repetitions:
@@ -355,11 +399,17 @@ class Program:
 
 def workspace(kernel: Kernel) -> int:
     """The bytes of scratch memory that each thread needs."""
-    if isinstance(kernel, LoopKernel):
-        return 0
-    if isinstance(kernel, ContractKernel):
-        return SCRATCH_BYTES
-    return workspace_bytes(kernel)
+    if isinstance(kernel, LibraryKernel):
+        return workspace_bytes(kernel)
+    return SCRATCH_BYTES if isinstance(kernel, ContractKernel) else 0
+
+
+def _entry_offset(step: Step) -> int:
+    """At which byte the arguments of a step begin, as its code sees them.
+
+    A scan sees its descriptor first, and the addresses of its buffers before it.
+    """
+    return 8 * (len(step.values) + 2) if isinstance(step.kernel, ScanKernel) else 0
 
 
 class _Programs:

@@ -26,9 +26,10 @@ from chainrule.compiler.kernel import (
     Kernel,
     LibraryKernel,
     LoopKernel,
+    Plan,
+    ScanKernel,
 )
 from chainrule.compiler.llvm_types import ir
-from chainrule.compiler.plan import Plan
 
 REPETITIONS = 15
 FREE = frozenset({"load", "number", "position", "local", "cast", "bitcast"})
@@ -150,6 +151,8 @@ def make_report(program: Measurable) -> Report:
 
 def shape_of(kernel: Kernel) -> tuple[int, ...]:
     """The extents of a kernel's loops."""
+    if isinstance(kernel, ScanKernel):
+        return (kernel.length,)
     if isinstance(kernel, LibraryKernel):
         return kernel.shapes[-1]
     if isinstance(kernel, ContractKernel):
@@ -163,6 +166,8 @@ def shape_of(kernel: Kernel) -> tuple[int, ...]:
 
 def flops_of(kernel: Kernel) -> int:
     """How many arithmetic operations a kernel does."""
+    if isinstance(kernel, ScanKernel):
+        return kernel.length * sum(flops_of(step.kernel) for step in kernel.plan.steps)
     if isinstance(kernel, LibraryKernel):
         return math.prod(kernel.shapes[-1])
     if isinstance(kernel, ContractKernel):

@@ -26,6 +26,11 @@ HEAD_WORDS = 3
 STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT = range(7)
 MOVES, MOVE_COUNT = 7, 8
 STRETCH_WORDS = 9
+# words of the descriptor of a scan: context of its step, bindings, their number
+INNER_CONTEXT, BINDINGS, BINDING_COUNT = range(3)
+# words of a binding: byte offset in the step's table, byte offset from the descriptor's
+# word to that of the buffer, byte in the buffer
+BINDING_WORDS = 3
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4
 # words of a patch: byte offset of an argument, what is added to it after each step
@@ -39,7 +44,7 @@ def runner() -> tuple[int, LoadedObject]:
     """The address of `run(context, thread, threads)`, and the object that holds it."""
     pool()
     target = host_target()
-    key = object_key("runner of stretches", target.fingerprint)
+    key = object_key("runner of stretches and scans", target.fingerprint)
     loaded = load_object(objects().get(key, lambda: compile_module(_text())))
     return loaded.address("run"), loaded
 
@@ -52,6 +57,9 @@ def _text() -> str:
     function = ir.Function(module, kind, "run")
     set_attributes(function, target)
     _Writer(module, function).write()
+    scan = ir.Function(module, kind, "scan")
+    set_attributes(scan, target)
+    _Writer(module, scan).write_scan(function)
     return str(module)
 
 
@@ -103,6 +111,31 @@ class _Writer:
         with builder.if_then(flushes):
             emit_flush(self.module, builder)
         self.loop(self.word(context, STRETCHES), self._stretch)
+        builder.ret_void()
+
+    def write_scan(self, run: IRValue) -> None:
+        """`scan(arguments, thread, threads)`: fill the table of the step, and run it.
+
+        The first of the arguments is the descriptor; those before it are the buffers.
+        """
+        builder, arguments = self.builder, self.context
+        descriptor = self.pointer(arguments, 0)
+        inner = self.pointer(descriptor, INNER_CONTEXT)
+        bindings = self.pointer(descriptor, BINDINGS)
+        size = self.word(inner, HEAD_WORDS + TABLE_BYTES)
+        tables = self.pointer(inner, HEAD_WORDS + TABLES)
+        own = builder.mul(self.thread, size)
+        table = builder.gep(tables, [own], source_etype=BYTE)
+
+        def bind(number: IRValue) -> None:
+            binding = self.at(bindings, number, BINDING_WORDS)
+            place = builder.gep(table, [self.word(binding, 0)], source_etype=BYTE)
+            buffer = builder.gep(arguments, [self.word(binding, 1)], source_etype=BYTE)
+            start = builder.add(builder.load(buffer, typ=I64), self.word(binding, 2))
+            builder.store(start, place)
+
+        self.loop(self.word(descriptor, BINDING_COUNT), bind)
+        builder.call(run, [inner, self.thread, self.threads])
         builder.ret_void()
 
     def _stretch(self, number: IRValue) -> None:

@@ -18,6 +18,7 @@ from chainrule.compiler.kernel import (
     LibraryKernel,
     LoopKernel,
     Operand,
+    ScanKernel,
     Write,
 )
 from chainrule.compiler.lower import Store
@@ -56,7 +57,7 @@ def cut_axis(kernel: Kernel, lanes: int) -> Axis | None:
 
     None where they share the kernel in another way. `lanes` are those of its code.
     """
-    if isinstance(kernel, LibraryKernel):
+    if isinstance(kernel, LibraryKernel | ScanKernel):
         return None
     if isinstance(kernel, ContractKernel):
         if math.prod(axis.extent for axis in kernel.outer) != 1:
@@ -111,7 +112,7 @@ def _stays_at(offset: Index, axis: Axis, stride: int) -> bool:
 
 def _accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
     """Every buffer with an offset at which it is read or written."""
-    if isinstance(kernel, LibraryKernel):
+    if isinstance(kernel, LibraryKernel | ScanKernel):
         return
     if isinstance(kernel, ContractKernel):
         runs = of(kernel.m) // kernel.run * (kernel.wrap - kernel.a.row)

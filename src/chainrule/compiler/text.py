@@ -6,6 +6,7 @@ Names are given in order of first use, so that equal kernels have equal texts.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from chainrule.compiler.expression import Expression, Local, Place, in_order
 from chainrule.compiler.index import Atom, Axis, FromData, Index, Quotient
@@ -16,6 +17,7 @@ from chainrule.compiler.kernel import (
     LibraryKernel,
     LoopKernel,
     Operand,
+    ScanKernel,
     Write,
 )
 from chainrule.compiler.passes import inline_calls
@@ -44,10 +46,19 @@ def fingerprint(graph: Graph, extra: object = None) -> bytes:
     for node in inline.nodes:
         inputs = ",".join(map(name, node.inputs))
         outputs = ",".join(map(name, node.outputs))
-        parts = (node.primitive.name, inputs, outputs, repr(node.params))
+        parts = (node.primitive.name, inputs, outputs, _params_text(node.params))
         digest.update(";".join(parts).encode())
     digest.update(",".join(map(name, inline.outputs)).encode())
     return digest.digest()
+
+
+def _params_text(params: dict[str, Any]) -> str:
+    """Parameters as text that tells what a graph among them computes."""
+    plain = {
+        key: fingerprint(item).hex() if isinstance(item, Graph) else item
+        for key, item in params.items()
+    }
+    return repr(plain)
 
 
 def show_kernel(kernel: Kernel) -> str:
@@ -64,6 +75,8 @@ class _Printer:
         self.count = 0
 
     def kernel(self, kernel: Kernel) -> str:
+        if isinstance(kernel, ScanKernel):
+            return _scan_text(kernel)
         buffers = ", ".join(f"b{i}: {d.name}" for i, d in enumerate(kernel.dtypes))
         if isinstance(kernel, LibraryKernel):
             params = ", ".join(f"{key}={value}" for key, value in kernel.params)
@@ -166,6 +179,21 @@ class _Printer:
             return self.index(expression.detail)
         params = [f"{key}={value}" for key, value in expression.detail or ()]
         return f"{expression.kind}({', '.join(inputs + params)})"
+
+
+def _scan_text(kernel: ScanKernel) -> str:
+    """The kernels of a step, indented."""
+    lines = [f"scan of {kernel.length} steps:"]
+    for binding in kernel.bindings:
+        place = f"b{binding.buffer}"
+        if binding.stride:
+            place += f", from byte {binding.start} on by {binding.stride}"
+        lines.append(f"  {binding.value.spec} in {place}")
+    for step in kernel.plan.steps:
+        after = ", after a barrier" if step.barrier else ""
+        lines.append(f"  # {step.kernel.name}{after}")
+        lines += [f"  {line}" for line in show_kernel(step.kernel).splitlines()]
+    return "\n".join(lines)
 
 
 def _operand(operand: Operand) -> str:

@@ -66,6 +66,9 @@ def flops_of(node: Node) -> int:
     traits, outputs = node.primitive.traits, node.outputs
     if Trait.CALL in traits:
         return sum(map(flops_of, node.params["graph"].nodes))
+    if Trait.LOOP in traits:
+        step = sum(map(flops_of, node.params["graph"].nodes))
+        return int(node.params["length"]) * step
     if Trait.CONTRACTION in traits:
         first = node.inputs[0].spec
         summed = math.prod(first.shape[axis] for axis in node.params["sums"][0])

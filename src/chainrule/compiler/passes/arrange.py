@@ -21,12 +21,41 @@ def separate_outputs(graph: Graph) -> Graph:
     seen: set[int] = set()
     outputs: list[Value] = []
     for value in graph.outputs:
-        if value.node is None or id(value) in seen:
+        if value.node is None or id(value) in seen or _is_state(value):
             (value,) = copies.apply(identity.primitive, (value,), {})
         seen.add(id(value))
         outputs.append(value)
     nodes = (*graph.nodes, *copies.nodes)
     return Graph(graph.name, graph.inputs, nodes, tuple(outputs))
+
+
+def _is_state(value: Value) -> bool:
+    """Whether a value is the last state of a scan, which lies where the first lay."""
+    node = value.node
+    scan = node is not None and node.primitive.name == "scan"
+    return scan and value.index < node.params["carried"]  # type: ignore[union-attr]
+
+
+def separate_states(graph: Graph) -> Graph:
+    """`graph` with first states of scans that are copies, to be updated in place."""
+    if not any(node.primitive.name == "scan" for node in graph.nodes):
+        return graph
+    builder, environment = Builder(), Environment(graph)
+    for node in graph.nodes:
+        inputs = environment.read(node.inputs)
+        if node.primitive.name == "scan":
+            end = len(inputs) - node.params["sequences"]
+            begin = end - node.params["carried"]
+            copies = [
+                builder.apply(identity.primitive, (value,), {}, node.scope)[0]
+                for value in inputs[begin:end]
+            ]
+            inputs = (*inputs[:begin], *copies, *inputs[end:])
+        results = builder.apply(node.primitive, inputs, node.params, node.scope)
+        for old, new in zip(node.outputs, results, strict=True):
+            environment[old] = new
+    outputs = environment.read(graph.outputs)
+    return Graph(graph.name, graph.inputs, tuple(builder.nodes), outputs)
 
 
 def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:

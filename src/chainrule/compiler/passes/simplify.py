@@ -53,7 +53,7 @@ def _simplified(
 ) -> tuple[Value, ...]:
     def apply(primitive: Any, operands: Any, params: dict[str, Any]) -> Value:
         """A node that stands for the old one: folded or merged where possible."""
-        key = _key(primitive, operands, params)
+        key = node_key(primitive, operands, params)
         if key not in merged:
             merged[key] = builder.apply(primitive, operands, params, node.scope)
         return merged[key][0]
@@ -61,13 +61,14 @@ def _simplified(
     replacement = rewrite(node, inputs, apply)
     if replacement is not None:
         return (replacement,)
-    key = _key(node.primitive, inputs, node.params)
+    key = node_key(node.primitive, inputs, node.params)
     if key not in merged:
         merged[key] = builder.apply(node.primitive, inputs, node.params, node.scope)
     return merged[key]
 
 
-def _key(primitive: Any, inputs: tuple[Value, ...], params: dict[str, Any]) -> Any:
+def node_key(primitive: Any, inputs: tuple[Value, ...], params: dict[str, Any]) -> Any:
+    """Equal for nodes that compute the same."""
     operands = [_operand_key(value) for value in inputs]
     if Trait.COMMUTATIVE in primitive.traits:
         operands.sort(key=repr)
