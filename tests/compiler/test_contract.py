@@ -193,7 +193,7 @@ def test_every_operation_has_a_lowering(name: str) -> None:
         name in lower.ROWS,
         name in fuse.REDUCTIONS,
         name in WRITERS,
-        name in ("contract", "call"),
+        name in ("contract", "call", fuse.LOOP),
         Trait.ELEMENTWISE in PRIMITIVES[name].traits
         and name in {*elementwise.ROWS, "cast", "bitcast"},
     ]

@@ -47,11 +47,20 @@ def all_kernels_are_shared_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_guarded(program: Program, arrays: Sequence[Array]) -> tuple[Array, ...]:
     """What the program returns, after which the guards of its arena are as before."""
-    watched = guards_of(program)
-    program.arena[watched] = 0xA5
+    everything = [program, *inner_programs(program)]
+    watched = [guards_of(one) for one in everything]
+    for one, places in zip(everything, watched, strict=True):
+        one.arena[places] = 0xA5
     results = program(arrays)
-    assert (program.arena[watched] == 0xA5).all(), "a kernel wrote behind its block"
+    for one, places in zip(everything, watched, strict=True):
+        assert (one.arena[places] == 0xA5).all(), "a kernel wrote behind its block"
     return results
+
+
+def inner_programs(program: Program) -> list[Program]:
+    """The programs of the steps of all scans within."""
+    own = list(program.inner.values())
+    return own + [deeper for one in own for deeper in inner_programs(one)]
 
 
 def guards_of(program: Program) -> np.ndarray[Any, np.dtype[np.bool_]]:

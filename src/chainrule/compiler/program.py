@@ -117,6 +117,7 @@ class Program:
 
     Attributes:
         plan: the kernels, in order, and where values lie.
+        inner: the programs of the steps of scans, by position.
         pace: how many threads run it.
     """
 
@@ -139,7 +140,7 @@ class Program:
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
         self.pace = Pace(self.threads, fixed=threads is not None)
         self._build_memory()
-        self._inner = {
+        self.inner = {
             place: Program(
                 step.kernel.plan.graph, threads=self.threads, plan=step.kernel.plan
             )
@@ -209,7 +210,7 @@ class Program:
         step = self.plan.steps[place]
         if not isinstance(step.kernel, ScanKernel):
             return block_address(step)
-        loop = InnerLoop(step.kernel, self._inner[place])
+        loop = InnerLoop(step.kernel, self.inner[place])
         self._loops.append(loop)
         return loop.address
 
@@ -321,7 +322,7 @@ class Program:
         return np.array(words, np.int64)
 
     def _check_status(self) -> None:
-        for inner in self._inner.values():
+        for inner in self.inner.values():
             inner._check_status()
         if not self.status.any():
             return
