@@ -52,6 +52,7 @@ __all__ += functional.__all__
 # Imported at first use, so that arrays alone load NumPy alone.
 _MODULES = (
     "activations",
+    "applications",
     "boxes",
     "callbacks",
     "constraints",

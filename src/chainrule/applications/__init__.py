@@ -1,0 +1,15 @@
+"""Networks to start from: builders of known structures, with fresh weights."""
+
+from chainrule.applications.lenet import LeNet5
+from chainrule.applications.mobilenet import MobileNetSmall
+from chainrule.applications.resnet import ResNet18, ResNet20, ResNet32
+from chainrule.applications.unet import UNet
+
+__all__ = [
+    "LeNet5",
+    "MobileNetSmall",
+    "ResNet18",
+    "ResNet20",
+    "ResNet32",
+    "UNet",
+]
