@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.boxes import draw_boxes
 from chainrule.data.picture_folder import image_dataset_from_directory
 from chainrule.data.picture_images import (
     array_to_img,
@@ -12,6 +13,7 @@ from chainrule.data.picture_images import (
 
 __all__ = [
     "array_to_img",
+    "draw_boxes",
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",

@@ -12,6 +12,7 @@ from chainrule.boxes.coding import (
     encode_deltas,
     encode_distances,
 )
+from chainrule.boxes.drawing import draw_boxes
 from chainrule.boxes.formats import (
     FORMATS,
     clip_to_image_size,
@@ -43,6 +44,7 @@ __all__ = [
     "convert_format",
     "decode_deltas",
     "decode_distances",
+    "draw_boxes",
     "encode_deltas",
     "encode_distances",
     "generate_anchors",
