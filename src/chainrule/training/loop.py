@@ -84,7 +84,7 @@ class Pieces:
             self._count(order[:first], size)
             if first < len(order):
                 self.loop.feed(chunk.data)
-                self._batches = self._batches or self._guess(size)
+                self._batches = self._batches or self._guess(min(size, len(order)))
             while first < len(order):
                 piece = order[first : first + min(self._batches, self.most) * size]
                 self._count(piece, size)
@@ -332,7 +332,8 @@ class Fit:
         if one is None or self.source.steps is None:
             return None
         self.loop.feed(one.data)
-        seconds = self.loop.seconds(one.batch_size)
+        # where there are fewer rows than a batch has, no whole batch is ever taken
+        seconds = self.loop.seconds(min(one.batch_size, one.order.shape[-1]))
         if seconds is None:
             return None
         count = int(LOOK_IN / max(seconds * self.source.steps, 1e-9))
