@@ -1,8 +1,9 @@
-"""The command line: train, evaluate, predict, summary, demo."""
+"""The command line: train, evaluate, predict, detect, summary, demo."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +15,16 @@ import chainrule
 from chainrule.errors import ArgumentError, ChainruleError
 from chainrule.models import load_model
 from chainrule.recipes import demo as demonstration
-from chainrule.recipes import tabular_command, use_model
+from chainrule.recipes import detection_command, tabular_command, use_model
+from chainrule.recipes.detection import Plan as DetectionPlan
+from chainrule.recipes.detection_network import is_detector
 from chainrule.recipes.images import Plan, build, load_images
 from chainrule.recipes.images import train as train_images
 from chainrule.recipes.pictures import shades_for
 from chainrule.recipes.run_folder import MODEL, choose_folder, find_model, write_run
 from chainrule.recipes.tabular import Plan as TablePlan
 
+DETECTION = {each.name for each in fields(DetectionPlan)}  # the options that it takes
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -87,7 +91,10 @@ Target = Annotated[
 ]
 Task = Annotated[
     str | None,
-    typer.Option(help="Table: binary, classes or regression.", show_default="found"),
+    typer.Option(
+        help="Table: binary, classes or regression. Annotated pictures: detect.",
+        show_default="found",
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
@@ -145,6 +152,13 @@ Dropout = Annotated[
         show_default="images: 0, table: by rows",
     ),
 ]
+FlipVertical = Annotated[
+    bool,
+    typer.Option(
+        "--flip-vertical",
+        help="Detection: learn from pictures turned upside down as well.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bits.")]
 Out = Annotated[
     Path | None,
@@ -160,7 +174,9 @@ def train(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="digits, mnist, or a table: a CSV or Parquet file."
+            metavar="DATA",
+            help="digits, mnist, or a table: a CSV or Parquet file. With --task detect "
+            "annotated pictures: a folder or zip with VOC or COCO annotations.",
         ),
     ],
     target: Target = None,
@@ -177,6 +193,7 @@ def train(
     optimizer_name: OptimizerName = "adam",
     learning_rate: LearningRate = None,
     dropout: Dropout = None,
+    flip_vertical: FlipVertical = False,
     seed: Seed = 0,
     out: Out = None,
     resume: Resume = False,
@@ -193,7 +210,10 @@ def train(
         "dropout": dropout,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    if data not in DATA_SETS and tabular_command.is_table(data):
+    if task == detection_command.TASK:
+        found = {**chosen, "flip_vertical": flip_vertical, "seed": seed}
+        interrupted = _train_detector(data, found, out, resume)
+    elif data not in DATA_SETS and tabular_command.is_table(data):
         plan = TablePlan(
             target,
             task,
@@ -211,6 +231,14 @@ def train(
         interrupted = _train_images(read_data(data), Plan(**chosen), out, resume)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _train_detector(
+    data: str, chosen: dict[str, Any], out: Path | None, resume: bool
+) -> bool:
+    """Train on annotated pictures; says whether that was interrupted."""
+    kept = {name: value for name, value in chosen.items() if name in DETECTION}
+    return detection_command.train(data, DetectionPlan(**kept), out, resume)
 
 
 def _train_images(data: Data, plan: Plan, out: Path | None, resume: bool) -> bool:
@@ -296,15 +324,19 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A table with the target, or the images to measure on.",
+            help="A table with the target, annotated pictures, or the images to "
+            "measure on.",
             show_default="the images that the model takes",
         ),
     ] = None,
 ) -> None:
-    """Measure a saved model on a table, or on test images."""
+    """Measure a saved model on a table, or on pictures."""
     loaded = load_model(find_model(model))
     if tabular_command.table_encoder(loaded) is not None:
         tabular_command.evaluate(loaded, data)
+        return
+    if is_detector(loaded):
+        detection_command.evaluate(loaded, data)
         return
     wanted = None if data is None else read_data(data).value
     name, rows, results = use_model.evaluate(loaded, wanted)
@@ -341,6 +373,37 @@ def predict(
     outputs = loaded.predict(x, verbose=0)
     use_model.write_predictions(output, outputs)
     typer.echo(f"{len(outputs):,} predictions in {output}")
+
+
+@app.command()
+def detect(
+    model: ModelPath,
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PICTURE", exists=True, help="A picture, or a folder of them."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The picture to write, or for a folder the folder for them.",
+            show_default="NAME-found.png",
+        ),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(help="The least score of a box.", show_default="the model's own"),
+    ] = None,
+    numbers: Annotated[
+        Path | None, typer.Option("--json", help="Write the boxes to this file.")
+    ] = None,
+) -> None:
+    """Find objects in pictures, and draw them."""
+    loaded = load_model(find_model(model))
+    detection_command.detect(loaded, picture, output, score, numbers)
 
 
 @app.command()

@@ -56,6 +56,7 @@ CASES = [
     case(layers.AveragePooling1D, sample=(7, 3)),
     case(layers.AveragePooling2D, 3, strides=2, padding="same", sample=(5, 7, 2)),
     case(layers.AveragePooling3D, sample=(4, 5, 6, 1)),
+    case(layers.BoxDecoder, [8, 16], sample=[(4, 6, 7), (2, 3, 7)]),
     case(layers.CenterCrop, 3, 4, sample=(5, 6, 2)),
     case(layers.CenterCrop, 6, 4, sample=(5, 6, 2)),
     case(layers.Conv1D, 4, 3, padding="causal", dilation_rate=2, sample=(7, 3)),

@@ -29,6 +29,7 @@ from chainrule.layers.convolution import (
     Conv3DTranspose,
 )
 from chainrule.layers.core import Activation, Dense, Identity, Lambda
+from chainrule.layers.detection import BoxDecoder
 from chainrule.layers.einsum_dense import EinsumDense
 from chainrule.layers.host import HostLayer
 from chainrule.layers.input_spec import InputSpec
@@ -113,6 +114,7 @@ __all__ = [
     "AveragePooling2D",
     "AveragePooling3D",
     "BatchNormalization",
+    "BoxDecoder",
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
@@ -242,6 +244,7 @@ for _each in (
     AlphaDropout,
     Average,
     BatchNormalization,
+    BoxDecoder,
     Concatenate,
     Dense,
     Dot,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.errors import ArgumentError
-from chainrule.models import Sequential
+from chainrule.models import Model
 from chainrule.training.files import write_atomically
 from chainrule.training.history import History
 from chainrule.training.resume_file import Checkpoints
@@ -63,7 +63,7 @@ def choose_folder(
 
 def write_run(
     folder: Path,
-    model: Sequential,
+    model: Model,
     history: History,
     plan: Any,
     results: dict[str, Any],

@@ -1,0 +1,80 @@
+"""Use a detector: objects in pictures, and how well they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from chainrule.boxes import batched_non_max_suppression
+from chainrule.layers.detection import SIDES
+from chainrule.recipes.detection_pictures import Frame
+
+Array = np.ndarray[Any, Any]
+
+BATCH = 8
+OVERLAP = 0.6  # of two boxes of a class that may be of two objects
+LEAST_SCORE = 0.02  # below, boxes only cost time
+MOST = 300  # objects in a picture
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The objects found in one picture, the surest first.
+
+    Attributes:
+        boxes: float32 `(n, 4)`, left, top, right, bottom in pixels of the picture.
+        scores: float32 `(n,)`, 0 to 1.
+        labels: int64 `(n,)`, places among the names of the classes.
+    """
+
+    boxes: Array
+    scores: Array
+    labels: Array
+
+    def above(self, score: float) -> Found:
+        """Those with at least this score."""
+        chosen = self.scores >= score
+        return Found(self.boxes[chosen], self.scores[chosen], self.labels[chosen])
+
+
+def size_of(network: Any) -> tuple[int, int]:
+    """Height and width of the frames that a network takes."""
+    height, width = network._sample_shape()[:2]
+    return int(height), int(width)
+
+
+def find_objects(
+    network: Any, pictures: Iterable[tuple[Frame, Array]], batch_size: int = BATCH
+) -> Iterator[Found]:
+    """The objects in pictures.
+
+    Args:
+        network: of `build_network`.
+        pictures: the frame of each picture, and the picture in it.
+        batch_size: how many are looked at together.
+    """
+    left = iter(pictures)
+    while group := list(islice(left, batch_size)):
+        frames = np.stack([pixels for _, pixels in group])
+        missing = batch_size - len(frames)
+        if missing:  # one shape for all, so that one program is compiled
+            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        said = network.predict(frames, batch_size=batch_size, verbose=0)[: len(group)]
+        kept = batched_non_max_suppression(
+            said[..., :SIDES],
+            1 / (1 + np.exp(-said[..., SIDES:])),
+            iou_threshold=OVERLAP,
+            score_threshold=LEAST_SCORE,
+            max_output_size=MOST,
+        )
+        for place, (frame, _) in enumerate(group):
+            count = kept["counts"][place]
+            yield Found(
+                frame.leave(kept["boxes"][place, :count]),
+                kept["scores"][place, :count],
+                kept["labels"][place, :count],
+            )

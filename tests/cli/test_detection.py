@@ -1,0 +1,65 @@
+"""Detection on the command line: train, evaluate, detect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from chainrule.cli import app
+from chainrule.recipes import detection, detection_use
+from chainrule.recipes.detection_network import Size
+from tests.recipes.drawn_shapes import write_voc
+
+SMALL = Size(32, 32, (4, 8), stem=4, stages=(8, 8), pyramid=8, head=1)
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_from_annotations_to_drawn_boxes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detection, "choose_size", lambda pictures, longest: SMALL)
+    monkeypatch.setattr(detection_use, "LEAST_SCORE", 0.0)  # it learns next to nothing
+    monkeypatch.chdir(tmp_path)
+    write_voc(tmp_path / "shapes", 12)
+    (tmp_path / "shapes" / "003.png").write_bytes(b"no picture at all")
+    text = run("train", "shapes", "--task", "detect", "--epochs", "2", "--out", "out")
+    assert "003.png" in text  # a damaged picture is named, and left out
+    assert "11 pictures, 2 classes" in text
+    assert "AP@0.5" in text
+    folder = tmp_path / "out"
+    names = {path.name for path in folder.iterdir()}
+    assert {"model.chainrule", "history.csv", "precision_recall.csv"} <= names
+    assert "best.safetensors" not in names
+    assert len(list((folder / "pictures").glob("*.png"))) == 2
+    record = json.loads((folder / "run.json").read_text())
+    assert set(record["held_out"]) >= {"AP", "AP50"}
+    assert any("003.png" in problem for problem in record["problems"])
+
+    assert "AP@0.5" in run("evaluate", "out", "shapes")
+    run(
+        *("detect", "out", "shapes/001.png", "-o", "found.jpg"),
+        *("--score", "0", "--json", "found.json"),
+    )
+    with Image.open("found.jpg") as drawn:
+        assert drawn.size == (64, 64)
+    (only,) = json.loads(Path("found.json").read_text())
+    assert only["found"][0]["class"] in ("ellipse", "rectangle")
+    assert len(only["found"][0]["box"]) == 4
+
+    text = run("detect", "out", "shapes", "-o", "all")  # a folder goes on without it
+    assert "left out" in text
+    assert "003.png" in text
+    assert len(list(Path("all").iterdir())) == 11
+    error = run("detect", "out", "shapes/003.png", code=1)
+    assert "003.png" in error
+    assert "PNG or JPEG" in run("detect", "out", "shapes/001.png", "-o", "x.y", code=1)
+    assert "share" in run("detect", "out", "shapes/001.png", "--score", "2", code=1)
