@@ -148,18 +148,6 @@ def view_of(
     return View(value, 0, stores[id(value)].strides)
 
 
-def slides(value: Value, copies: Container[int]) -> bool:
-    """Whether `value` is read as windows, which overlap: a copy would be many times as
-    large as what it is made of.
-    """
-    node = _seen_through(value, copies)
-    while node is not None:
-        if node.primitive.name == "to_windows":
-            return True
-        node = _seen_through(node.inputs[0], copies)
-    return False
-
-
 def contiguous_axis(value: Value, copies: Container[int]) -> int | None:
     """The axis of `value` along which neighbours are neighbours in memory."""
     strides = view_of(value, copies).strides

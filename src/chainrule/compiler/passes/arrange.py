@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.compiler.passes.rebuild import Builder, Environment
-from chainrule.compiler.view import contiguous_axis, slides
+from chainrule.compiler.view import contiguous_axis
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity, permute_dims
@@ -61,9 +61,8 @@ def separate_states(graph: Graph) -> Graph:
 def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:
     """`graph` with operands of contractions that matrix kernels can read.
 
-    The right operand must be contiguous along its last free or its last summed axis,
-    and the summed axes must be at most two, where they are not those of windows. Others
-    are copied into order.
+    The right operand must be contiguous along its last free or its last summed axis;
+    others are copied into order.
 
     Returns:
         The graph, and the ids of the copies, which must be stored.
@@ -87,26 +86,18 @@ def _arranged(
 ) -> tuple[tuple[Value, ...], dict[str, Any]]:
     sums, batch = node.params["sums"], node.params["batch"]
     a, b = inputs
-    # windows are read where they lie, however many axes are summed
-    many = len(sums[0]) > 2 and not any(slides(value, forced) for value in inputs)
     columns = free_axes(b.spec.ndim, sums[1], batch[1])
     ends = {columns[-1] if columns else None, sums[1][-1] if sums[1] else None}
-    order_b = many or (contiguous_axis(b, forced) not in ends and b.spec.size > 1)
-    new_sums, new_batch = list(sums), list(batch)
-    values = [a, b]
-    for side, wanted in enumerate((many, order_b)):
-        if not wanted:
-            continue
-        value = values[side]
-        free = free_axes(value.spec.ndim, sums[side], batch[side])
-        order = (*batch[side], *(free if side == 0 else ()), *sums[side])
-        order = order if side == 0 else (*order, *free)
-        count, rest = len(batch[side]), len(sums[side])
-        first = count + (len(free) if side == 0 else 0)
-        new_batch[side] = tuple(range(count))
-        new_sums[side] = tuple(range(first, first + rest))
-        (values[side],) = builder.apply(
-            permute_dims.primitive, (value,), {"axes": tuple(order)}, node.scope
-        )
-        forced.add(id(values[side]))
-    return tuple(values), {"sums": tuple(new_sums), "batch": tuple(new_batch)}
+    if contiguous_axis(b, forced) in ends or b.spec.size == 1:
+        return inputs, node.params
+    order = (*batch[1], *sums[1], *columns)
+    (ordered,) = builder.apply(
+        permute_dims.primitive, (b,), {"axes": order}, node.scope
+    )
+    forced.add(id(ordered))
+    first, last = len(batch[1]), len(batch[1]) + len(sums[1])
+    params = {
+        "sums": (sums[0], tuple(range(first, last))),
+        "batch": (batch[0], tuple(range(first))),
+    }
+    return (a, ordered), params
