@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from chainrule import functional, layers
+from chainrule.compiler.program import Program
+from chainrule.configurable import parameters
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional import random
+from chainrule.ir.dtype import uint8
+from chainrule.ir.spec import Spec
+from chainrule.ir.trace import trace
 from chainrule.jit import jit
 from chainrule.layers import Layer
+from chainrule.layers.augmentation import Augmentation
+from tests.tolerances import assert_compiled
 
 Array = np.ndarray[Any, Any]
+
+# every layer, made so that it changes something
+EVERY: dict[str, Callable[..., Layer]] = {
+    "RandomCrop": partial(layers.RandomCrop, 4, 3),
+    "RandomFlip": layers.RandomFlip,
+    "RandomPerspective": partial(layers.RandomPerspective, scale=0.4),
+    "RandomRotation": partial(layers.RandomRotation, 0.3),
+    "RandomShear": partial(layers.RandomShear, 0.4, 0.3),
+    "RandomTranslation": partial(layers.RandomTranslation, 0.3, 0.2),
+    "RandomZoom": partial(layers.RandomZoom, 0.4, 0.2),
+}
+every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
 
 
 def pictures(*shape: int, seed: int = 0) -> Array:
@@ -94,31 +115,73 @@ def test_masks_and_labels_stay_with_their_pictures() -> None:
     assert set(rest.ravel().tolist()) <= set(range(7))
 
 
-def test_one_picture_needs_no_axis_of_samples() -> None:
-    x = pictures(4, 5, 3)
-    for layer in (layers.RandomFlip("vertical"), layers.RandomCrop(2, 2)):
-        one, batch = change(layer, x), change(layer, x[None])
-        np.testing.assert_array_equal(one.numpy(), batch.numpy()[0])
+def test_every_layer_that_augments_is_listed() -> None:
+    found = {
+        name
+        for name, entry in vars(layers).items()
+        if isinstance(entry, type) and issubclass(entry, Augmentation)
+    }
+    assert found == set(EVERY)
 
 
-def test_channels_first_is_the_same_with_other_axes() -> None:
+@every
+def test_one_picture_needs_no_axis_of_samples(make: Callable[..., Layer]) -> None:
+    x = pictures(6, 5, 3)
+    one, batch = change(make(), x), change(make(), x[None])
+    np.testing.assert_array_equal(one.numpy(), batch.numpy()[0])
+
+
+@every
+def test_channels_first_is_the_same_with_other_axes(make: Callable[..., Layer]) -> None:
     x = pictures(9, 5, 6, 3)
-    for make in (
-        lambda **options: layers.RandomFlip(seed=3, **options),
-        lambda **options: layers.RandomCrop(4, 3, seed=3, **options),
-    ):
-        last = change(make(), x).numpy()
-        first = change(make(data_format="channels_first"), x.transpose(0, 3, 1, 2))
-        np.testing.assert_array_equal(first.numpy().transpose(0, 2, 3, 1), last)
+    last = change(make(), x).numpy()
+    first = change(make(data_format="channels_first"), x.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(first.numpy().transpose(0, 2, 3, 1), last)
 
 
-def test_the_key_and_the_seed_decide_what_is_drawn() -> None:
-    x = pictures(64, 4, 4, 1)
-    flip, other = layers.RandomFlip(), layers.RandomFlip(seed=5)
-    first = change(flip, x).numpy()
-    np.testing.assert_array_equal(first, change(flip, x).numpy())
-    assert (first != change(flip, x, key=2).numpy()).any()
-    assert (first != change(other, x).numpy()).any()
+@every
+def test_the_key_and_the_seed_decide_what_is_drawn(make: Callable[..., Layer]) -> None:
+    x = pictures(64, 5, 6, 3)
+    first = change(make(), x).numpy()
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, change(make(), x).numpy())
+    if "seed" in parameters(type(make())):
+        assert (first != change(make(), x, key=2).numpy()).any()
+        assert (first != change(make(seed=5), x).numpy()).any()
+
+
+@every
+def test_samples_are_changed_each_in_its_way(make: Callable[..., Layer]) -> None:
+    x = np.repeat(pictures(1, 6, 7, 3), 40, axis=0)
+    made = change(make(), x).numpy().reshape(40, -1)
+    if "seed" in parameters(type(make())):
+        assert len(np.unique(made, axis=0)) > 2
+
+
+@every
+def test_floats_and_whole_numbers_are_alike(make: Callable[..., Layer]) -> None:
+    x = pictures(9, 5, 6, 3)
+    made = change(make(), x).numpy()
+    np.testing.assert_array_equal(change(make(), x.astype("float32")).numpy(), made)
+    np.testing.assert_array_equal(change(make(), x.astype("int64")).numpy(), made)
+
+
+@every
+def test_threads_change_no_bit(make: Callable[..., Layer]) -> None:
+    x, key = pictures(5, 7, 6, 3), random.key(3)
+
+    def run(x: Any, key: Any) -> Any:
+        with random.stream(key):
+            return [make()(x, training=True)]
+
+    specs = [Spec(x.shape, uint8), key.spec]
+    graph, _ = trace(run, specs, name="run")
+    first, *others = (
+        Program(graph, threads=threads)([x, key.numpy()])[0] for threads in (1, 2, 3)
+    )
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    assert_compiled(first, change(make(), x, key=3).numpy())
 
 
 def test_mistakes_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Pictures read at other places: windows, and affine maps of the positions.
+"""Pictures read at other places: windows, affine and projective maps of the positions.
 
 Pictures are `(samples, height, width, channels)`; each sample has a place of its own.
 """
@@ -131,8 +131,67 @@ def affine_transform(
         [1.5, 2.5, 3.0]
     """
     check_sampling(interpolation, fill_mode)
+    x, y = _coordinates(places, images.spec.shape)
+    return _read_at(images, x, y, interpolation, fill_mode, fill_value)
+
+
+@dataclass(frozen=True)
+class Projective:
+    """Where each position lies in the old picture, by a map that keeps lines straight.
+
+    `x_old = (a * x + b * y + c) / w` and `y_old = (d * x + e * y + f) / w` with
+    `w = g * x + h * y + i`, in pixels, with 0 in the middle of the first one. Each is a
+    tensor `(samples,)`.
+    """
+
+    a: Tensor
+    b: Tensor
+    c: Tensor
+    d: Tensor
+    e: Tensor
+    f: Tensor
+    g: Tensor
+    h: Tensor
+    i: Tensor
+
+
+def projective_transform(
+    images: Tensor,
+    places: Projective,
+    interpolation: str = "bilinear",
+    fill_mode: str = "constant",
+    fill_value: float = 0.0,
+) -> Tensor:
+    """Pictures read at the places of a projective map; see `affine_transform`.
+
+    Example:
+        >>> from chainrule.functional import asarray, ones, zeros
+        >>> x, zero, one = asarray([[[[1.0], [2.0], [3.0]]]]), zeros(1), ones(1)
+        >>> nearer = Projective(one, zero, zero, zero, one, zero, zero, zero, one * 2)
+        >>> projective_transform(x, nearer).numpy().ravel().tolist()
+        [1.0, 1.5, 2.0]
+    """
+    check_sampling(interpolation, fill_mode)
     shape = images.spec.shape
-    x, y = _coordinates(places, shape)
+    bottom = (places.g, places.h, places.i)
+    x, w = _coordinates(Affine(places.a, places.b, places.c, *bottom), shape)
+    y, _ = _coordinates(Affine(places.d, places.e, places.f, *bottom), shape)
+    x, y = ops.divide(x, w), ops.divide(y, w)
+    # what lies at infinity, or beyond what an index can say, is outside all the same
+    reach = 2.0 * max(shape[1], shape[2]) + 2.0
+    x, y = (ops.maximum(ops.minimum(part, reach), -reach) for part in (x, y))
+    return _read_at(images, x, y, interpolation, fill_mode, fill_value)
+
+
+def _read_at(
+    images: Tensor,
+    x: Tensor,
+    y: Tensor,
+    interpolation: str,
+    fill_mode: str,
+    fill_value: float,
+) -> Tensor:
+    """Pictures read at columns x and rows y, each `(samples, height, width)`."""
     read = _Reader(images, fill_mode, fill_value, x.spec.dtype)
     if interpolation == "nearest":
         return ops.cast(read(round(x), round(y)), dtype=images.spec.dtype)

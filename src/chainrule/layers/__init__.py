@@ -7,6 +7,13 @@ from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
 from chainrule.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from chainrule.layers.augmentation import RandomCrop, RandomFlip
+from chainrule.layers.augmentation_geometry import (
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
 from chainrule.layers.borders import (
     CenterCrop,
     Cropping1D,
@@ -167,6 +174,11 @@ __all__ = [
     "RMSNormalization",
     "RandomCrop",
     "RandomFlip",
+    "RandomPerspective",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -267,6 +279,11 @@ for _each in (
     PReLU,
     RandomCrop,
     RandomFlip,
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
     ReLU,
     RepeatVector,
     CategoryEncoding,

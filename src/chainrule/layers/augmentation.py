@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
+
+from chainrule import boxes as formats
 from chainrule import functional
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional import random
 from chainrule.functional.promotion import Tensor
 from chainrule.functional.resize import center, resize
 from chainrule.functional.sampling import crop_each
+from chainrule.ir import tree
 from chainrule.ir.spec import Shape
 from chainrule.layers.convolution import as_given, channels_last, check_format
 from chainrule.layers.input_spec import InputSpec
@@ -18,6 +22,28 @@ from chainrule.layers.layer import LayerOptions, check_positive
 from chainrule.layers.regularization import RandomLayer
 
 IMAGES, LABELS, MASKS = "images", "labels", "segmentation_masks"
+BOXES = "bounding_boxes"
+
+
+class BoxOptions(LayerOptions, total=False):
+    """What every layer that changes pictures takes.
+
+    Attributes:
+        bounding_box_format: of the `bounding_boxes` in a dict, such as `xyxy`; see
+            `chainrule.boxes.FORMATS`. Layers that move nothing need none.
+    """
+
+    bounding_box_format: str | None
+
+
+class PictureOptions(BoxOptions, total=False):
+    """What layers take of which Keras has it among the last arguments.
+
+    Attributes:
+        data_format: `channels_last` (the default) or `channels_first`.
+    """
+
+    data_format: str | None
 
 
 class Augmentation(RandomLayer):
@@ -27,29 +53,37 @@ class Augmentation(RandomLayer):
     samples, of floats or whole numbers; the output is of the dtype of the layer. Every
     sample draws for itself. Otherwise they pass as they are.
 
-    Instead of a tensor of pictures, the input may be a dict with `images`, and `labels`
-    and `segmentation_masks` that belong to them. Masks are `(samples, height,
-    width, channels)`, move as the pictures do and keep their numbers and their dtype.
+    Instead of a tensor of pictures, the input may be a dict with `images`, and what
+    belongs to them: `labels`; `segmentation_masks`, `(samples, height, width,
+    channels)`, which move as the pictures do and keep their numbers and their dtype;
+    and `bounding_boxes`, a dict of `boxes`, `(samples, boxes, 4)`, and perhaps their
+    `labels`, `(samples, boxes)`. Boxes follow their objects and are cut at the borders;
+    the labels of boxes of which nothing is left become -1, as those of padding.
 
     A subclass draws in `draw`, and says in `change_images` and its kin what that means.
 
     Args:
         seed: mixed into the key, so that layers of different seeds differ.
         data_format: `channels_last` (the default) or `channels_first`.
+        bounding_box_format: of the boxes in a dict, such as `xyxy`.
         **options: see `LayerOptions`.
     """
 
     # whether it mixes the samples of a batch, and their labels with them
     mixes: ClassVar[bool] = False
+    # whether something is elsewhere in the new pictures, so that boxes have to follow
+    moves: ClassVar[bool] = False
 
     def __init__(
         self,
         seed: int | None = None,
         data_format: str | None = None,
+        bounding_box_format: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(seed, **options)
         self.data_format = check_format(self.name, data_format)
+        self.bounding_box_format = check_boxes(self.name, bounding_box_format)
         self.input_spec = InputSpec(min_ndim=3, max_ndim=4)
 
     def draw(self, shape: Shape) -> Any:
@@ -67,9 +101,23 @@ class Augmentation(RandomLayer):
         """Masks, channels last: a class for each pixel."""
         return masks
 
+    def change_boxes(self, boxes: Tensor, drawn: Any, shape: Shape) -> Tensor:
+        """Boxes `(samples, boxes, 4)`, left, top, right, bottom in pixels.
+
+        Args:
+            boxes: in the pictures as they were given.
+            drawn: what was drawn for these.
+            shape: that of the pictures, channels last.
+        """
+        return boxes
+
     def at_rest(self, images: Tensor, interpolation: str = "bilinear") -> Tensor:
         """Pictures, or masks with `nearest`, while nothing is trained."""
         return images
+
+    def boxes_at_rest(self, boxes: Tensor, shape: Shape) -> Tensor:
+        """Boxes while nothing is trained; see `change_boxes`."""
+        return boxes
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The pictures, changed while training; with all that came with them."""
@@ -95,9 +143,14 @@ class Augmentation(RandomLayer):
             )
         if ndim == 4:
             return self._batch(given, training)
-        one = {key: functional.expand_dims(part, axis=0) for key, part in given.items()}
+        one = tree.tree_map(
+            lambda part: functional.expand_dims(part, axis=0), {**given}
+        )
         made = self._batch(one, training)
-        return {key: functional.squeeze(part, axis=0) for key, part in made.items()}
+        alone: dict[str, Any] = tree.tree_map(
+            lambda part: functional.squeeze(part, axis=0), made
+        )
+        return alone
 
     def _batch(self, given: Mapping[str, Any], training: bool) -> dict[str, Any]:
         made = dict(given)
@@ -110,7 +163,28 @@ class Augmentation(RandomLayer):
             made[LABELS] = self.change_labels(given[LABELS], drawn)
         if MASKS in given:
             made[MASKS] = self._moved_masks(given[MASKS], drawn, training)
+        if BOXES in given:
+            made[BOXES] = self._moved_boxes(
+                given[BOXES], drawn, images.spec.shape, new.spec.shape, training
+            )
         return made
+
+    def _moved_boxes(
+        self, given: Any, drawn: Any, old: Shape, new: Shape, training: bool
+    ) -> Any:
+        if not self.moves:
+            return given
+        form = self.bounding_box_format
+        if form is None or not isinstance(given, Mapping) or "boxes" not in given:
+            raise _unclear_boxes(self.name, given, form)
+        before = functional.astype(given["boxes"], self.dtype)
+        before = formats.convert_format(before, form, "xyxy", old[1], old[2])
+        if training:
+            moved = self.change_boxes(before, drawn, old)
+        else:
+            moved = self.boxes_at_rest(before, old)
+        cut = formats.clip_to_image_size({**given, "boxes": moved}, new[1], new[2])
+        return formats.convert_format(cut, "xyxy", form, new[1], new[2])
 
     def _moved_masks(self, given: Tensor, drawn: Any, training: bool) -> Tensor:
         masks = channels_last(given, self.data_format)
@@ -123,6 +197,40 @@ class Augmentation(RandomLayer):
     def uniform(self, shape: Shape, low: Any = 0.0, high: Any = 1.0) -> Tensor:
         """Numbers of equal chance from `[low, high)`, drawn with a key of their own."""
         return random.uniform(self._key(), shape, self.dtype, low, high)
+
+
+def check_boxes(where: str, bounding_box_format: str | None) -> str | None:
+    """The format of boxes, or None.
+
+    Raises:
+        ArgumentError: for an unknown one.
+    """
+    known = formats.FORMATS
+    if bounding_box_format is None or bounding_box_format.lower() in known:
+        return bounding_box_format
+    raise ArgumentError(
+        "there is no such format of boxes",
+        where=where,
+        got=f"bounding_box_format={bounding_box_format!r}",
+        expected=", ".join(known),
+    )
+
+
+def _unclear_boxes(where: str, given: Any, form: str | None) -> ArgumentError:
+    if form is None:
+        return ArgumentError(
+            "boxes can follow their picture only where their format is known",
+            where=where,
+            got="bounding_boxes, but no bounding_box_format",
+            expected=", ".join(formats.FORMATS),
+            fix='bounding_box_format="xyxy"',
+        )
+    return ArgumentError(
+        "bounding_boxes is a dict of boxes and their labels",
+        where=where,
+        got=type(given).__name__,
+        expected='{"boxes": (samples, boxes, 4), "labels": (samples, boxes)}',
+    )
 
 
 HORIZONTAL, VERTICAL = "horizontal", "vertical"
@@ -139,7 +247,7 @@ class RandomFlip(Augmentation):
         mode: `horizontal`, `vertical` or `horizontal_and_vertical`.
         seed: mixed into the key, so that layers of different seeds differ.
         data_format: `channels_last` (the default) or `channels_first`.
-        **options: see `LayerOptions`.
+        **options: see `BoxOptions`.
 
     Example:
         >>> flip = RandomFlip("horizontal")
@@ -149,12 +257,14 @@ class RandomFlip(Augmentation):
         [(1.0, 2.0), (2.0, 1.0)]
     """
 
+    moves = True
+
     def __init__(
         self,
         mode: str = BOTH,
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[BoxOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         if mode not in (HORIZONTAL, VERTICAL, BOTH):
@@ -182,6 +292,25 @@ class RandomFlip(Augmentation):
         """Masks, mirrored with their pictures."""
         return self.change_images(masks, drawn)
 
+    def change_boxes(
+        self, boxes: Tensor, drawn: dict[int, Tensor], shape: Shape
+    ) -> Tensor:
+        """Boxes, mirrored with their pictures."""
+        left, top, right, bottom = (boxes[..., i] for i in range(4))
+        for axis, where in drawn.items():
+            flips = functional.reshape(where, (-1, 1))
+            if axis == 2:
+                left, right = _mirrored(flips, left, right, shape[2])
+            else:
+                top, bottom = _mirrored(flips, top, bottom, shape[1])
+        return functional.stack([left, top, right, bottom], axis=-1)
+
+
+def _mirrored(flips: Tensor, low: Any, high: Any, length: int) -> tuple[Tensor, Tensor]:
+    """Both ends of intervals, mirrored where `flips` says so."""
+    first = functional.where(flips, length - high, low)
+    return first, functional.where(flips, length - low, high)
+
 
 class RandomCrop(Augmentation):
     """While training cuts a window out of each picture, anywhere.
@@ -199,7 +328,7 @@ class RandomCrop(Augmentation):
         width: of the window.
         seed: mixed into the key, so that layers of different seeds differ.
         data_format: `channels_last` (the default) or `channels_first`.
-        **options: see `LayerOptions`.
+        **options: see `BoxOptions`.
 
     Example:
         >>> crop = RandomCrop(3, 3)
@@ -207,13 +336,15 @@ class RandomCrop(Augmentation):
         (2, 3, 3, 1)
     """
 
+    moves = True
+
     def __init__(
         self,
         height: int,
         width: int,
         seed: int | None = None,
         data_format: str | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[BoxOptions],
     ) -> None:
         super().__init__(seed, data_format, **options)
         self.height = check_positive(self.name, "height", height)
@@ -246,10 +377,31 @@ class RandomCrop(Augmentation):
         top, left = drawn
         return crop_each(masks, top, left, self.height, self.width)
 
-    def at_rest(self, images: Tensor, interpolation: str = "bilinear") -> Tensor:
-        """The largest window of this shape in the middle, resized."""
-        rows, columns = images.spec.shape[1:3]
+    def change_boxes(self, boxes: Tensor, drawn: Any, shape: Shape) -> Tensor:
+        """Boxes as seen from the corners of the windows."""
+        if drawn is None:
+            return self.boxes_at_rest(boxes, shape)
+        top, left = (functional.astype(place, boxes.dtype) for place in drawn)
+        corner = functional.stack([left, top, left, top], axis=-1)
+        return boxes - functional.expand_dims(corner, axis=1)
+
+    def _middle(self, shape: Shape) -> tuple[slice, slice]:
+        """The rows and columns of the largest window of this shape in the middle."""
+        rows, columns = shape[1:3]
         tall = max(1, min(rows, int(columns * self.height / self.width)))
         wide = max(1, min(columns, int(rows * self.width / self.height)))
-        part = images[:, slice(*center(rows, tall)), slice(*center(columns, wide))]
+        return slice(*center(rows, tall)), slice(*center(columns, wide))
+
+    def at_rest(self, images: Tensor, interpolation: str = "bilinear") -> Tensor:
+        """The largest window of this shape in the middle, resized."""
+        rows, columns = self._middle(images.spec.shape)
+        part = images[:, rows, columns]
         return resize(part, (self.height, self.width), interpolation)
+
+    def boxes_at_rest(self, boxes: Tensor, shape: Shape) -> Tensor:
+        """Boxes in the window in the middle, resized."""
+        rows, columns = self._middle(shape)
+        corner = np.array([columns.start, rows.start] * 2, boxes.dtype.numpy)
+        length = [columns.stop - columns.start, rows.stop - rows.start]
+        scale = np.array([self.width, self.height] * 2) / np.array(length * 2)
+        return (boxes - corner) * scale.astype(boxes.dtype.numpy)
