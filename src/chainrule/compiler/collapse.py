@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from chainrule.compiler.expression import Expression, Place, Pool, in_order
-from chainrule.compiler.index import Axis, Index, of
+from chainrule.compiler.index import Axis, FromData, Index, of
 from chainrule.compiler.kernel import ContractKernel, Fold, LoopKernel, Write
 
-_Any: TypeAlias = "LoopKernel | ContractKernel"
+_Kernel: TypeAlias = "LoopKernel | ContractKernel"
 _T = TypeVar("_T")
 
 
@@ -41,7 +41,7 @@ def _even(index: Index, outer: Axis, inner: Axis) -> bool:
     return index.coefficient(outer) == index.coefficient(inner) * inner.extent
 
 
-def _indices(kernel: _Any) -> Iterable[Index]:
+def _indices(kernel: _Kernel) -> Iterable[Index]:
     """Every index in the kernel."""
     seen: set[int] = set()
     stack = [stage.expression for stage in kernel.stages]
@@ -57,7 +57,7 @@ def _indices(kernel: _Any) -> Iterable[Index]:
         index = _index_of(expression)
         if index is not None:
             yield index
-            stack.extend(_data_expressions(index))
+            stack.extend(atom.expression for atom in _read_from_data(index))
 
 
 def _index_of(expression: Expression) -> Index | None:
@@ -66,38 +66,50 @@ def _index_of(expression: Expression) -> Index | None:
     return expression.detail if isinstance(expression.detail, Index) else None
 
 
-def _data_expressions(index: Index) -> list[Expression]:
-    found: list[Expression] = []
+def _read_from_data(index: Index) -> list[FromData]:
+    """The parts of an index that are read from data."""
+    found: list[FromData] = []
     for atom, _ in index.terms:
-        expression = getattr(atom, "expression", None)
-        inner = getattr(atom, "index", None)
-        if expression is not None:
-            found.append(expression)
-        if inner is not None:
-            found += _data_expressions(inner)
+        if isinstance(atom, FromData):
+            found.append(atom)
+        elif not isinstance(atom, Axis):
+            found += _read_from_data(atom.index)
     return found
 
 
 def _substituted(
-    kernel: _Any, mapping: dict[Axis, Index], pool: Pool
+    kernel: _Kernel, mapping: dict[Axis, Index], pool: Pool
 ) -> tuple[tuple[Write | Fold, ...], Expression | None]:
     """The stages of a kernel with loop variables replaced; locals follow their stages.
 
     Of a contraction, its product as well.
     """
     memo: dict[int, Expression] = {}
+    moves: dict[Any, Index] = dict(mapping)
+
+    def moved(index: Index) -> Index:
+        for atom in _read_from_data(index):
+            if atom not in moves:
+                read = FromData(visit(atom.expression), atom.extent)
+                moves[atom] = Index(((read, 1),))
+        return index.substitute(moves)
 
     def visit(e: Expression) -> Expression:
         for part in in_order(e, lambda known: id(known) in memo):
             inputs = tuple(memo[id(source)] for source in part.inputs)
-            memo[id(part)] = _rebuilt(part, inputs, mapping, pool)
+            index = _index_of(part)
+            if index is not None:
+                memo[id(part)] = _at(part, inputs, moved(index), pool)
+                continue
+            axes = _mapped_axes(part.axes, mapping) if part.kind == "local" else ()
+            memo[id(part)] = pool.make(part.kind, part.dtype, inputs, part.detail, axes)
         return memo[id(e)]
 
     stages: list[Write | Fold] = []
     for stage in kernel.stages:
         expression = visit(stage.expression)
         if isinstance(stage, Write):
-            offset = stage.offset.substitute(mapping)
+            offset = moved(stage.offset)
             stages.append(replace(stage, offset=offset, expression=expression))
         else:
             stages.append(
@@ -107,21 +119,14 @@ def _substituted(
     return tuple(stages), product
 
 
-def _rebuilt(
-    e: Expression,
-    inputs: tuple[Expression, ...],
-    mapping: dict[Axis, Index],
-    pool: Pool,
+def _at(
+    e: Expression, inputs: tuple[Expression, ...], index: Index, pool: Pool
 ) -> Expression:
-    index = _index_of(e)
-    if index is None:
-        axes = _mapped_axes(e.axes, mapping) if e.kind == "local" else ()
-        return pool.make(e.kind, e.dtype, inputs, e.detail, axes)
-    moved = index.substitute(mapping)
-    axes = tuple(dict.fromkeys(moved.axes()))
+    """What reads at a place, or is one, at another."""
+    axes = tuple(dict.fromkeys(index.axes()))
     if isinstance(e.detail, Place):
-        return pool.make(e.kind, e.dtype, inputs, Place(e.detail.buffer, moved), axes)
-    return pool.make(e.kind, e.dtype, inputs, moved, axes)
+        return pool.make(e.kind, e.dtype, inputs, Place(e.detail.buffer, index), axes)
+    return pool.make(e.kind, e.dtype, inputs, index, axes)
 
 
 def _mapped_axes(axes: Sequence[Axis], mapping: dict[Axis, Index]) -> tuple[Axis, ...]:

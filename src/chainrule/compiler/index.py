@@ -136,8 +136,8 @@ class Index:
             axis in atom_axes(atom) for atom, _ in self.terms if atom is not axis
         )
 
-    def substitute(self, mapping: Mapping[Axis, Index]) -> Index:
-        """The index with loop variables replaced."""
+    def substitute(self, mapping: Mapping[Any, Index]) -> Index:
+        """The index with loop variables replaced, and with numbers read from data."""
         result = Index((), self.constant)
         for atom, coefficient in self.terms:
             result = result + _substitute(atom, mapping) * coefficient
@@ -180,11 +180,11 @@ def atom_axes(atom: Atom) -> tuple[Axis, ...]:
     return tuple(atom.index.axes())
 
 
-def _substitute(atom: Atom, mapping: Mapping[Axis, Index]) -> Index:
+def _substitute(atom: Atom, mapping: Mapping[Any, Index]) -> Index:
     if isinstance(atom, Axis):
         return mapping.get(atom, of(atom))
     if isinstance(atom, FromData):
-        return Index(((atom, 1),))
+        return mapping.get(atom, Index(((atom, 1),)))
     inner = atom.index.substitute(mapping)
     return inner // atom.divisor if isinstance(atom, Quotient) else inner % atom.divisor
 
