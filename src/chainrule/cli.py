@@ -6,7 +6,7 @@ import sys
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +18,7 @@ from chainrule.recipes import demo as demonstration
 from chainrule.recipes import detection_command, tabular_command, use_model
 from chainrule.recipes.detection import Plan as DetectionPlan
 from chainrule.recipes.detection_network import is_detector
+from chainrule.recipes.detection_use import Suppression
 from chainrule.recipes.images import Plan, build, load_images
 from chainrule.recipes.images import train as train_images
 from chainrule.recipes.pictures import shades_for
@@ -167,6 +168,47 @@ Out = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with a run that was cut short.")
 ]
+
+
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Detection: of two boxes of a class that may be of two objects.",
+        show_default=str(Suppression().overlap),
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--suppression",
+        help="Detection: what becomes of boxes that overlap a better one more: hard "
+        "drops them, linear and gaussian lower their scores.",
+        show_default=Suppression().method,
+    ),
+]
+AcrossClasses = Annotated[
+    bool,
+    typer.Option(
+        "--across-classes",
+        help="Detection: boxes of different classes rule out one another, too.",
+    ),
+]
+
+
+def read_suppression(
+    overlap: float | None, method: str | None, across_classes: bool
+) -> Suppression | None:
+    """How boxes of the same object are told apart; None where nothing is said."""
+    if overlap is None and method is None and not across_classes:
+        return None
+    usual = Suppression()
+    return Suppression(
+        usual.overlap if overlap is None else overlap,
+        cast(Any, usual.method if method is None else method),
+        not across_classes,
+    )
 
 
 @app.command()
@@ -329,19 +371,37 @@ def evaluate(
             show_default="the images that the model takes",
         ),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Detection: write the boxes to this file, as COCO does."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Detection: folder for a report with pictures of mistakes."),
+    ] = None,
+    overlap: Overlap = None,
+    suppression: Method = None,
+    across_classes: AcrossClasses = False,
 ) -> None:
     """Measure a saved model on a table, or on pictures."""
     loaded = load_model(find_model(model))
+    how = read_suppression(overlap, suppression, across_classes)
+    if is_detector(loaded):
+        detection_command.evaluate(loaded, data, how, results, out)
+        return
+    if results or out or how:
+        raise ArgumentError(
+            "the options --results, --out, --overlap, --suppression and "
+            "--across-classes are for models that find objects",
+            where=str(model),
+        )
     if tabular_command.table_encoder(loaded) is not None:
         tabular_command.evaluate(loaded, data)
         return
-    if is_detector(loaded):
-        detection_command.evaluate(loaded, data)
-        return
     wanted = None if data is None else read_data(data).value
-    name, rows, results = use_model.evaluate(loaded, wanted)
+    name, rows, measured = use_model.evaluate(loaded, wanted)
     typer.echo(f"{name}: {rows:,} test images")
-    for metric, number in results.items():
+    for metric, number in measured.items():
         typer.echo(f"{metric:<10}{number:.4f}")
 
 
@@ -400,10 +460,14 @@ def detect(
     numbers: Annotated[
         Path | None, typer.Option("--json", help="Write the boxes to this file.")
     ] = None,
+    overlap: Overlap = None,
+    suppression: Method = None,
+    across_classes: AcrossClasses = False,
 ) -> None:
     """Find objects in pictures, and draw them."""
+    how = read_suppression(overlap, suppression, across_classes)
     loaded = load_model(find_model(model))
-    detection_command.detect(loaded, picture, output, score, numbers)
+    detection_command.detect(loaded, picture, output, score, numbers, how)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import chainrule as cr
 from chainrule.cli import app
 from chainrule.recipes import detection, detection_use
 from chainrule.recipes.detection_network import Size
@@ -39,12 +40,23 @@ def test_from_annotations_to_drawn_boxes(
     names = {path.name for path in folder.iterdir()}
     assert {"model.chainrule", "history.csv", "precision_recall.csv"} <= names
     assert "best.safetensors" not in names
-    assert len(list((folder / "pictures").glob("*.png"))) == 2
+    assert len(list((folder / "pictures").glob("*.jpg"))) == 2
+    page = (folder / "report.html").read_text()
+    assert "shapes: 2 pictures held out" in page
+    assert "pictures/00-" in page
     record = json.loads((folder / "run.json").read_text())
     assert set(record["held_out"]) >= {"AP", "AP50"}
     assert any("003.png" in problem for problem in record["problems"])
 
-    assert "AP@0.5" in run("evaluate", "out", "shapes")
+    text = run("evaluate", "out", "shapes", "--results", "boxes.json", "--out", "sees")
+    assert "AP@0.5" in text
+    assert "AR_medium" in text
+    assert "found twice" in text
+    assert Path("sees/report.html").is_file()
+    rows = json.loads(Path("boxes.json").read_text())
+    assert set(rows[0]) == {"image_id", "category_id", "bbox", "score"}
+    assert {row["category_id"] for row in rows} <= {1, 2}
+    check_suppression("out", "shapes", len(rows))
     run(
         *("detect", "out", "shapes/001.png", "-o", "found.jpg"),
         *("--score", "0", "--json", "found.json"),
@@ -63,3 +75,22 @@ def test_from_annotations_to_drawn_boxes(
     assert "003.png" in error
     assert "PNG or JPEG" in run("detect", "out", "shapes/001.png", "-o", "x.y", code=1)
     assert "share" in run("detect", "out", "shapes/001.png", "--score", "2", code=1)
+
+
+def check_suppression(model: str, data: str, hard: int) -> None:
+    """Soft suppression leaves more boxes, that between classes fewer."""
+
+    def count(*options: str) -> int:
+        run("evaluate", model, data, "--results", "other.json", *options)
+        return len(json.loads(Path("other.json").read_text()))
+
+    assert count("--suppression", "linear", "--overlap", "0.3") > hard
+    assert count("--across-classes", "--overlap", "0.3") < hard
+    error = run("detect", model, f"{data}/001.png", "--suppression", "soft", code=1)
+    assert "linear, gaussian" in error
+
+
+def test_options_of_detection_are_refused_by_other_models(tmp_path: Path) -> None:
+    model = cr.Sequential([cr.layers.Input((4,)), cr.layers.Dense(2)])
+    file = str(model.save(tmp_path / "other.chainrule"))
+    assert "find objects" in run("evaluate", file, "--across-classes", code=1)

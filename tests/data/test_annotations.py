@@ -325,6 +325,44 @@ def test_classes_can_be_given(tmp_path):
     assert "no class asked for" in annotations.problems[0].what
 
 
+def zipped(path, **files):
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/").replace("_dot_", "."), content)
+
+
+def test_zips_in_a_folder_are_folders_where_something_lacks_beside_them(tmp_path):
+    one = {"a_dot_png": picture(), "a_dot_xml": voc(("cat", (1, 2, 9, 12)))}
+    zipped(tmp_path / "whole" / "set.zip", **one)
+    write(tmp_path / "whole", LICENSE="free")
+    (found,) = read_annotations(tmp_path / "whole").pictures
+    assert found.path == tmp_path / "whole" / "set.zip" / "a.png"
+    assert found.read() == one["a_dot_png"]
+    # pictures in a zip, annotations beside it
+    zipped(tmp_path / "apart" / "train2017.zip", train2017__a_dot_png=picture())
+    write(tmp_path / "apart", instances_train2017_dot_json=coco([IMAGE], [box()]))
+    (found,) = read_annotations(tmp_path / "apart").pictures
+    assert found.boxes.tolist() == [[1, 2, 11, 22]]
+    # parts by the names of zips
+    zipped(tmp_path / "parts" / "train.zip", **one)
+    zipped(
+        tmp_path / "parts" / "val.zip",
+        b_dot_png=picture(),
+        b_dot_xml=voc(("cat", (1, 2, 9, 12)), filename="b.png"),
+    )
+    assert read_annotations(tmp_path / "parts").splits == {"train": [0], "val": [1]}
+    # a zip beside what was unpacked from it says nothing new
+    zipped(tmp_path / "twice" / "set.zip", **one)
+    write(tmp_path / "twice", **one)
+    annotations = read_annotations(tmp_path / "twice")
+    assert len(annotations) == 1
+    assert not annotations.problems
+    (tmp_path / "whole" / "set.zip").write_bytes(b"PK no zip")
+    with pytest.raises(FormatError, match=r"set\.zip"):
+        read_annotations(tmp_path / "whole")
+
+
 def test_a_zip_is_read_in_place_and_cannot_lead_out(tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -66,7 +66,7 @@ def draw_boxes(
         >>> drawn.shape, drawn[35, 30].tolist(), image.min().item()
         ((40, 60, 3), [242, 48, 48], 255)
     """
-    picture, draw_module, font_module = _pillow(_as_picture(image))
+    picture, draw_module, font_module = _pillow(as_picture(image))
     corners, names, colors = _describe(
         boxes, labels, scores, class_names, bounding_box_format, picture.size
     )
@@ -94,7 +94,16 @@ def _pillow(image: Array) -> tuple[Any, Any, Any]:
     return Image.fromarray(image).convert("RGB"), ImageDraw, ImageFont
 
 
-def _as_picture(image: Any) -> Array:
+def as_picture(image: Any) -> Array:
+    """Pixels to draw on: uint8 `(height, width, 3)` or `(height, width)`.
+
+    Raises:
+        ShapeError: when they are none.
+
+    Example:
+        >>> as_picture(np.zeros((2, 3, 1), "uint8")).shape
+        (2, 3)
+    """
     value = np.asarray(image.numpy() if hasattr(image, "numpy") else image)
     if value.ndim == 3 and value.shape[-1] == 1:
         value = value[..., 0]

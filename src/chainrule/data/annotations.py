@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from chainrule.data.annotated import (
     mend_box,
 )
 from chainrule.data.coco import read_coco, to_coco, to_coco_results
-from chainrule.data.places import FolderPlace, Place, ZipPlace
+from chainrule.data.places import ZIP, FolderPlace, Place, TreePlace, ZipPlace
 from chainrule.data.voc import read_voc
 from chainrule.errors import DataError, DependencyError
 
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 EXIF_ORIENTATION = 0x0112
+ANNOTATION_ENDINGS = {".json", ".xml"}
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 QUICK = (1, 1)  # decode JPEG at an eighth: all of the file is read all the same
 
 
@@ -51,7 +53,8 @@ def read_annotations(
     """Pictures and boxes from a folder, a zip, a COCO file or an XML file.
 
     XML files of Pascal VOC are looked for first, then COCO files; pictures are found by
-    name wherever they lie. What is wrong is mended or left out, and reported in
+    name wherever they lie. Zips in a folder are read as folders where annotations or
+    pictures are in them alone. What is wrong is mended or left out, and reported in
     `problems`: damaged and missing files, boxes without area, outside the picture or
     with swapped corners, missing fields, wrong sizes and encodings, numbers used twice.
     Lists in `ImageSets`, several COCO files, or folders called `train`, `val`, `test`
@@ -117,20 +120,31 @@ def read_annotations(
 def _open(path: Path) -> tuple[Place, str | None]:
     """Where the files are, and the only file of annotations if one was named."""
     if path.is_dir():
-        return FolderPlace(path), None
+        return _open_folder(path), None
     if not path.is_file():
         raise DataError(
             "there is no such file or folder",
             where=str(path),
             expected="a folder, a zip, a .json of COCO or a .xml of Pascal VOC",
         )
-    if path.suffix.lower() not in (".json", ".xml"):
+    if path.suffix.lower() not in ANNOTATION_ENDINGS:
         return ZipPlace(path), None
     # The pictures lie beside the folder of annotations, in COCO's layout and VOC's.
     folder = path.parent
     apart = folder.resolve().name.lower() == "annotations"
     place = FolderPlace(folder.resolve().parent if apart else folder)
     return place, path.resolve().relative_to(place.root.resolve()).as_posix()
+
+
+def _open_folder(path: Path) -> Place:
+    """A folder, and its zips where annotations or pictures lack beside them.
+
+    A zip beside what was unpacked from it would say everything twice.
+    """
+    place = FolderPlace(path)
+    endings = {PurePosixPath(name).suffix.lower() for name in place.names}
+    complete = endings & ANNOTATION_ENDINGS and endings & PICTURE_ENDINGS
+    return TreePlace(place) if ZIP in endings and not complete else place
 
 
 def _read_raw(

@@ -20,7 +20,7 @@ from chainrule.data.annotated import (
     RawPicture,
     Report,
 )
-from chainrule.data.places import Finder, Place, decode
+from chainrule.data.places import ZIP, Finder, Place, decode
 from chainrule.errors import ArgumentError, DataError, FormatError, ShapeError
 
 PARTS = ("images", "annotations", "categories")
@@ -91,7 +91,7 @@ def split_name(name: str) -> str:
     """
     path = PurePosixPath(name)
     if path.name == "_annotations.coco.json":
-        return path.parent.name or "all"
+        return path.parent.name.removesuffix(ZIP) or "all"
     stem = re.sub(r"^(instances|annotations|labels)[_-]", "", path.stem)
     return re.sub(r"[_-]?\d{4}$", "", stem) or path.stem
 

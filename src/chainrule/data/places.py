@@ -17,6 +17,7 @@ from typing import Protocol
 from chainrule.errors import DataError, FormatError
 
 LARGEST_FILE = 1 << 30
+ZIP = ".zip"
 # What reading one entry of a damaged zip may raise.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -124,6 +125,37 @@ class ZipPlace:
             raise DataError(
                 "the entry cannot be read", where=str(path), got=error
             ) from None
+
+
+class TreePlace:
+    """A folder whose zips count as folders: `set.zip/a.png` is `a.png` in `set.zip`.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        FormatError: when one of the zips is damaged.
+    """
+
+    def __init__(self, folder: FolderPlace) -> None:
+        self.root = folder.root
+        self._folder = folder
+        self._zips: dict[str, ZipPlace] = {}
+        names: list[str] = []
+        for name in folder.names:
+            if name.lower().endswith(ZIP):
+                self._zips[name] = ZipPlace(folder.root / name)
+                names += [f"{name}/{inner}" for inner in self._zips[name].names]
+            else:
+                names.append(name)
+        self.names = sorted(names)
+
+    def read(self, name: str, limit: int = LARGEST_FILE) -> bytes:
+        """The bytes of a file, or of an entry of a zip; see `Place`."""
+        for archive, place in self._zips.items():
+            if name.startswith(archive + "/"):
+                return place.read(name[len(archive) + 1 :], limit)
+        return self._folder.read(name, limit)
 
 
 def open_place(path: str | os.PathLike[str]) -> Place:

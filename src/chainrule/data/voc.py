@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from chainrule.data.annotated import Problem, RawBox, RawPicture, Report
-from chainrule.data.places import Finder, Place, decode
+from chainrule.data.places import ZIP, Finder, Place, decode
 from chainrule.errors import DataError, FormatError
 
 LARGEST_XML = 1 << 24
@@ -205,7 +205,7 @@ def _read_splits(
         _read_list(place, name, stems, found, problems)
     if not found:
         for name in files:
-            part = PurePosixPath(name).parent.name.lower()
+            part = PurePosixPath(name).parent.name.lower().removesuffix(ZIP)
             if part in PART_FOLDERS:
                 found[name].append(part)
     return {stem: tuple(dict.fromkeys(parts)) for stem, parts in found.items()}

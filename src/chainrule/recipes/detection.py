@@ -23,7 +23,7 @@ from chainrule.recipes.detection_network import Size, build_network
 from chainrule.recipes.detection_pictures import Examples, frame_of, free_memory
 from chainrule.recipes.detection_size import choose_size
 from chainrule.recipes.detection_training import DetectorTraining
-from chainrule.recipes.detection_use import Found, find_objects
+from chainrule.recipes.detection_use import Found, Suppression, find_objects
 from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
@@ -243,13 +243,15 @@ def data_of(examples: Examples) -> Any:
     return examples.arrays() if examples.bytes < free_memory() // 2 else examples
 
 
-def find_in(network: Model, examples: Examples) -> list[Found]:
+def find_in(
+    network: Model, examples: Examples, suppression: Suppression | None = None
+) -> list[Found]:
     """The objects in annotated pictures."""
     frames = (
         (frame_of(picture, examples.size), examples.frame(place))
         for place, picture in enumerate(examples.pictures)
     )
-    return list(find_objects(network, frames))
+    return list(find_objects(network, frames, suppression=suppression))
 
 
 def measure_found(problem: Problem, found: Sequence[Found]) -> DetectionReport:

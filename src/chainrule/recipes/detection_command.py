@@ -7,32 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chainrule.data.annotations import Annotations, read_annotations
+from chainrule.data.annotations import Annotations, to_coco_results
 from chainrule.data.picture_index import find_pictures
-from chainrule.data.pictures import load_picture
 from chainrule.errors import ArgumentError, FormatError
+from chainrule.metrics import DetectionReport
 from chainrule.recipes import detection_report as report
-from chainrule.recipes.detection import (
-    BEST,
-    HELD_OUT_PARTS,
-    Outcome,
-    Plan,
-    Problem,
-    find_in,
-    learn,
-    pose,
-)
+from chainrule.recipes.detection import BEST, Outcome, Plan, Problem, learn, pose
+from chainrule.recipes.detection_gallery import as_counts
 from chainrule.recipes.detection_measures import USUAL_SCORE, measure
-from chainrule.recipes.detection_network import TASK, is_detector
-from chainrule.recipes.detection_pictures import Examples, Frame
-from chainrule.recipes.detection_use import Found, find_objects, size_of
-from chainrule.recipes.run_folder import MODEL, choose_folder, write_run
+from chainrule.recipes.detection_mistakes import count_kinds, judge
+from chainrule.recipes.detection_network import TASK
+from chainrule.recipes.detection_page import PAGE
+from chainrule.recipes.detection_use import Found, Suppression
+from chainrule.recipes.detector import Detector, as_records
+from chainrule.recipes.run_folder import choose_folder, write_run
 from chainrule.recipes.tabular_command import make_console
 from chainrule.training.files import write_atomically
 
-__all__ = ["TASK", "detect", "detect_picture", "evaluate", "train"]
+__all__ = ["TASK", "detect", "evaluate", "train"]
 
-DRAWN = 8  # pictures of a run with what was found in them
 MOST_SHOWN = 20  # objects, or problems, that are named
 
 
@@ -59,8 +52,9 @@ def train(path: str, plan: Plan, out: Path | None, resume: bool = False) -> bool
 
     outcome = learn(problem, plan, folder, show)
     show_outcome(console, outcome)
-    write_outcome(folder, path, problem, plan, outcome)
-    console.print(f"\nthe run is in {folder}, the model in {folder / MODEL}")
+    counts = write_outcome(folder, path, problem, plan, outcome)
+    show_mistakes(console, problem.class_names, counts, score_of(outcome.network))
+    console.print(f"\nthe run is in {folder}, its report in {folder / PAGE}")
     console.print(f"  chainrule detect {folder} PICTURE.jpg -o found.png")
     return bool(outcome.history.interrupted)
 
@@ -102,20 +96,26 @@ def show_outcome(console: Any, outcome: Outcome) -> None:
 
 def write_outcome(
     folder: Path, path: str, problem: Problem, plan: Plan, outcome: Outcome
-) -> None:
-    """Write the model, the History, figures, curves, problems and pictures."""
+) -> dict[str, list[int]]:
+    """Write the model, the History, figures and the report; the mistakes by kind."""
+    held_out = problem.annotations.subset(problem.held_out)
+    score = score_of(outcome.network)
+    judged = judge(held_out, outcome.found, score)
+    counts = count_kinds(judged, len(held_out.class_names))
     numbers = {
         "data": str(Path(path).resolve()),
         "pictures": {"train": len(problem.train), "held_out": len(problem.held_out)},
         "held_out": outcome.report.figures,
         "by_class": outcome.report.by_class,
+        "mistakes": as_counts(counts),
         "problems": [str(each) for each in problem.annotations.problems],
     }
     write_run(folder, outcome.network, outcome.history, plan, numbers)
-    report.write_curves(folder, outcome.report)
-    held_out = problem.annotations.subset(problem.held_out)
     (folder / BEST).unlink(missing_ok=True)  # the model has these weights
-    report.draw_found(folder, held_out, outcome.found, score_of(outcome.network), DRAWN)
+    title = f"{path}: {len(held_out):,} pictures held out"
+    shown = (held_out, outcome.found, outcome.report, judged, score)
+    report.write_report(folder, title, *shown)
+    return counts
 
 
 def score_of(network: Any) -> float:
@@ -126,10 +126,26 @@ def score_of(network: Any) -> float:
 # ---- saved models --------------------------------------------------------------------
 
 
-def evaluate(network: Any, path: str | None) -> None:
+def evaluate(
+    network: Any,
+    path: str | None,
+    suppression: Suppression | None = None,
+    results: Path | None = None,
+    out: Path | None = None,
+) -> None:
     """Measure a saved detector on annotated pictures.
 
     Of annotations with parts, those held out are taken.
+
+    Args:
+        network: a saved detector.
+        path: the annotations.
+        suppression: how boxes of the same object are told apart.
+        results: a file of COCO results to write.
+        out: a folder for the report.
+
+    Raises:
+        ArgumentError: without annotations.
     """
     if path is None:
         raise ArgumentError(
@@ -138,15 +154,46 @@ def evaluate(network: Any, path: str | None) -> None:
             fix="chainrule evaluate MODEL ANNOTATIONS",
         )
     console = make_console()
-    annotations = read_annotations(path, class_names=network.notes["class_names"])
+    detector = Detector(network, suppression)
+    annotations = detector.read(path)
     show_problems(console, annotations)
-    part = next((name for name in HELD_OUT_PARTS if name in annotations.splits), None)
-    if part is not None:
-        annotations = annotations.split(part)
-    found = find_in(network, Examples(annotations.pictures, size_of(network)))
-    named = "" if part is None else f" of the part {part}"
-    console.print(f"{path}: {len(annotations):,} pictures{named}\n", markup=False)
-    console.print(report.measures_table(measure(annotations, found)))
+    found = detector.find_annotated(annotations)
+    part = "".join(f" of the part {name}" for name in annotations.splits)
+    title = f"{path}: {len(annotations):,} pictures{part}"
+    console.print(f"{title}\n", markup=False)
+    measured = measure(annotations, found)
+    judged = judge(annotations, found, detector.score)
+    counts = count_kinds(judged, len(detector.class_names))
+    show_measured(console, measured, counts, detector)
+    if results is not None:
+        rows = to_coco_results(annotations, [vars(each) for each in found])
+        write_atomically(results, (json.dumps(rows) + "\n").encode())
+        console.print(f"\n{len(rows):,} boxes in {results}", markup=False)
+    if out is not None:
+        shown = (annotations, found, measured, judged, detector.score)
+        page = report.write_report(out, title, *shown)
+        console.print(f"\nthe report is {page}", markup=False)
+
+
+def show_measured(
+    console: Any,
+    measured: DetectionReport,
+    counts: dict[str, list[int]],
+    detector: Detector,
+) -> None:
+    """Figures of each class, those of COCO, and the mistakes."""
+    console.print(report.measures_table(measured))
+    console.print()
+    console.print(report.figures_table(measured))
+    show_mistakes(console, detector.class_names, counts, detector.score)
+
+
+def show_mistakes(
+    console: Any, names: Sequence[str], counts: dict[str, list[int]], score: float
+) -> None:
+    """How many objects were found, missed and mistaken."""
+    console.print(f"\nfrom a score of {score:.2f} on:\n")
+    console.print(report.mistakes_table(names, counts))
 
 
 def detect(
@@ -155,6 +202,7 @@ def detect(
     output: Path | None,
     score: float | None = None,
     numbers: Path | None = None,
+    suppression: Suppression | None = None,
 ) -> None:
     """Find objects in a picture, or in all pictures of a folder, and draw them.
 
@@ -164,18 +212,14 @@ def detect(
         output: the picture to write, or the folder for them.
         score: the least score of what is drawn; that of the network by default.
         numbers: a JSON file for what was found.
+        suppression: how boxes of the same object are told apart.
 
     Raises:
         ArgumentError: when the model is no detector, or the score no share.
         FormatError: when the picture is damaged; in a folder it is named and left out.
     """
-    if not is_detector(network):
-        raise ArgumentError(
-            "this model does not find objects",
-            where=network.name,
-            fix="chainrule train ANNOTATIONS --task detect",
-        )
-    least = score_of(network) if score is None else score
+    detector = Detector(network, suppression)
+    least = detector.score if score is None else score
     if not 0 <= least <= 1:
         raise ArgumentError("a score is a share", where="--score", got=least)
     console = make_console()
@@ -184,53 +228,19 @@ def detect(
     listed = []
     for file in files:
         try:
-            found = detect_picture(network, file).above(least)
+            found = detector.find(file).above(least)
         except FormatError as error:
             if not whole:
                 raise
             console.print(f"left out: {error}", markup=False)
             continue
-        listed.append({"picture": str(file), "found": as_records(network, found)})
+        records = as_records(detector.class_names, found)
+        listed.append({"picture": str(file), "found": records})
         show_found(console, network, file, found)
         target = target_of(file, output, whole)
-        report.draw(target, file, found, network.notes["class_names"])
+        report.draw(target, file, found, detector.class_names)
     if numbers is not None:
         write_atomically(numbers, (json.dumps(listed, indent=1) + "\n").encode())
-
-
-def detect_picture(network: Any, source: Any) -> Found:
-    """The objects in one picture: a path, bytes or an open file.
-
-    Example:
-        >>> import numpy as np, io
-        >>> from PIL import Image
-        >>> from chainrule.recipes.detection_network import Size, build_network
-        >>> size = Size(32, 32, (4, 8), stem=2, stages=(2, 2), pyramid=2, head=1)
-        >>> file = io.BytesIO()
-        >>> Image.new("RGB", (40, 20)).save(file, "png")
-        >>> found = detect_picture(build_network(size, ["cat"]), file.getvalue())
-        >>> found.above(0.5).boxes.shape
-        (0, 4)
-    """
-    pixels = load_picture(source)
-    frame = Frame(*size_of(network), pixels.shape[:2])
-    return next(find_objects(network, [(frame, frame.fill(source))], batch_size=1))
-
-
-def as_records(network: Any, found: Found) -> list[dict[str, Any]]:
-    """What was found, in terms of JSON."""
-    names = network.notes["class_names"]
-    rows = zip(
-        found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True
-    )
-    return [
-        {
-            "class": names[label],
-            "score": round(score, 4),
-            "box": [round(side, 1) for side in box],
-        }
-        for label, score, box in rows
-    ]
 
 
 def show_found(console: Any, network: Any, file: Path, found: Found) -> None:

@@ -10,11 +10,35 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.boxes.drawing import as_picture
 from chainrule.data.annotations import AnnotatedPicture
+from chainrule.data.picture_sizes import resize_picture
 from chainrule.data.pictures import load_picture
 from chainrule.recipes.detection_augment import GREY
 
 Array = np.ndarray[Any, Any]
+
+
+def load_pixels(source: Any, size: tuple[int, int] | None = None) -> Array:
+    """A picture, uint8 `(height, width, 3)`: what `load_picture` takes, or pixels.
+
+    Raises:
+        ShapeError: when pixels are no picture.
+        FormatError: see `load_picture`.
+
+    Example:
+        >>> load_pixels(np.zeros((4, 6), np.uint8), (2, 3)).shape
+        (2, 3, 3)
+    """
+    if not isinstance(source, np.ndarray):
+        return load_picture(source, size=size)
+    # optional: pictures need it, nothing else
+    from PIL import Image  # noqa: PLC0415
+
+    image = Image.fromarray(as_picture(source)).convert("RGB")
+    if size is None:
+        return np.asarray(image)
+    return resize_picture(image, size, "bilinear", True, (False, False))
 
 
 @dataclass(frozen=True)
@@ -61,7 +85,7 @@ class Frame:
         """The picture in its frame, grey around it: uint8 `(height, width, 3)`."""
         inner, (top, left) = self.inner, self.corner
         frame = np.full((self.height, self.width, 3), round(GREY), np.uint8)
-        pixels = load_picture(source, size=inner)
+        pixels = load_pixels(source, inner)
         frame[top : top + inner[0], left : left + inner[1]] = pixels
         return frame
 

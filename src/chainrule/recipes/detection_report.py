@@ -12,16 +12,22 @@ import numpy as np
 
 from chainrule.boxes import draw_boxes
 from chainrule.data.annotations import Annotations
-from chainrule.data.pictures import load_picture
 from chainrule.errors import ArgumentError
 from chainrule.metrics import DetectionReport
+from chainrule.recipes.detection_gallery import as_counts, write_sheets
 from chainrule.recipes.detection_measures import balance
+from chainrule.recipes.detection_mistakes import Judged, count_kinds
+from chainrule.recipes.detection_page import MEANINGS, share, write_page
+from chainrule.recipes.detection_pictures import load_pixels
 from chainrule.recipes.detection_use import Found
 from chainrule.training.files import write_atomically
 
 CURVES = "precision_recall.csv"
 PICTURES = "pictures"
+MISTAKES = "mistakes"
+DRAWN = 8  # pictures with what was found in them
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+OPTIONS: dict[str, dict[str, Any]] = {"PNG": {}, "JPEG": {"quality": 90}}
 
 
 def make_table(*headings: str) -> Any:
@@ -69,20 +75,36 @@ def measures_table(report: DetectionReport) -> Any:
     for label, (name, found) in zip(
         report.classes, report.by_class.items(), strict=True
     ):
-        numbers = [_share(found[key]) for key in ("AP50", "AP75", "AP")]
+        numbers = [share(found[key]) for key in ("AP50", "AP75", "AP")]
         best = balance(report, label)
         ends = ("", "", "")
         if best is not None:
-            ends = (_share(best.precision), _share(best.recall), f"{best.score:.2f}")
+            ends = (share(best.precision), share(best.recall), f"{best.score:.2f}")
         table.add_row(plain(name), f"{found['objects']:,.0f}", *numbers, *ends)
-    means = [_share(report.figures[key]) for key in ("AP50", "AP75", "AP")]
+    means = [share(report.figures[key]) for key in ("AP50", "AP75", "AP")]
     total = sum(found["objects"] for found in report.by_class.values())
     table.add_row("mean of the classes", f"{total:,.0f}", *means, style="bold")
     return table
 
 
-def _share(value: float) -> str:
-    return "" if value < 0 else f"{value:.3f}"
+def figures_table(report: DetectionReport) -> Any:
+    """The twelve figures of COCO, and what they mean."""
+    table = make_table("figure", "value")
+    table.add_column("of")
+    for key, meaning in MEANINGS.items():
+        table.add_row(key, share(report.figures[key]), meaning)
+    return table
+
+
+def mistakes_table(class_names: Sequence[str], counts: dict[str, list[int]]) -> Any:
+    """What was found right, and the mistakes by kind and class."""
+    table = make_table("class", *counts)
+    for label, name in enumerate(class_names):
+        numbers = (f"{numbers[label]:,}" for numbers in counts.values())
+        table.add_row(plain(name), *numbers)
+    total = (f"{number:,}" for number in as_counts(counts).values())
+    table.add_row("all", *total, style="bold")
+    return table
 
 
 def write_curves(folder: Path, report: DetectionReport) -> None:
@@ -107,7 +129,7 @@ def draw(target: Path, source: Any, found: Found, class_names: Sequence[str]) ->
     # optional: who draws needs it, nobody else
     from PIL import Image  # noqa: PLC0415
 
-    pixels = load_picture(source)
+    pixels = load_pixels(source)
     drawn = draw_boxes(pixels, found.boxes, found.labels, found.scores, class_names)
     kind = KINDS.get(target.suffix.lower())
     if kind is None:
@@ -119,7 +141,7 @@ def draw(target: Path, source: Any, found: Found, class_names: Sequence[str]) ->
             fix="-o found.png",
         )
     file = io.BytesIO()
-    Image.fromarray(drawn).save(file, kind)
+    Image.fromarray(drawn).save(file, kind, **OPTIONS[kind])
     try:
         write_atomically(target, file.getvalue())
     except OSError as error:
@@ -128,17 +150,48 @@ def draw(target: Path, source: Any, found: Found, class_names: Sequence[str]) ->
         ) from None
 
 
+def write_report(
+    folder: Path,
+    title: str,
+    annotations: Annotations,
+    found: Sequence[Found],
+    report: DetectionReport,
+    judged: Sequence[Judged],
+    score: float,
+) -> Path:
+    """Write curves, pictures, sheets of mistakes and the page that shows them.
+
+    Args:
+        folder: where to.
+        title: of the page.
+        annotations: the pictures that were measured on.
+        found: in each of them.
+        report: how well.
+        judged: of `judge`.
+        score: from which on boxes are drawn.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_curves(folder, report)
+    drawn = draw_found(folder, annotations, found, score, DRAWN)
+    sheets = write_sheets(folder / MISTAKES, annotations, judged)
+    counts = count_kinds(judged, len(annotations.class_names))
+    return write_page(folder, title, report, counts, sheets, drawn)
+
+
 def draw_found(
     folder: Path,
     annotations: Annotations,
     found: Sequence[Found],
     score: float,
     count: int,
-) -> None:
-    """Write the first pictures with what was found in them to the folder of a run."""
+) -> list[Path]:
+    """Write the first pictures with what was found in them; the files."""
     into = folder / PICTURES
     into.mkdir(exist_ok=True)
+    written = []
     pairs = zip(annotations.pictures[:count], found[:count], strict=True)
     for number, (picture, objects) in enumerate(pairs):
-        target = into / f"{number:02}-{Path(picture.name).stem}.png"
+        target = into / f"{number:02}-{Path(picture.name).stem}.jpg"
         draw(target, picture.read(), objects.above(score), annotations.class_names)
+        written.append(target)
+    return written

@@ -10,15 +10,34 @@ from typing import Any
 import numpy as np
 
 from chainrule.boxes import batched_non_max_suppression
+from chainrule.boxes.suppression import Method
 from chainrule.layers.detection import SIDES
 from chainrule.recipes.detection_pictures import Frame
 
 Array = np.ndarray[Any, Any]
 
 BATCH = 8
-OVERLAP = 0.6  # of two boxes of a class that may be of two objects
 LEAST_SCORE = 0.02  # below, boxes only cost time
 MOST = 300  # objects in a picture
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """How boxes that mean the same object are told apart.
+
+    Attributes:
+        overlap: of two boxes that may be of two objects, at most.
+        method: `hard`, `linear` or `gaussian`; see `non_max_suppression`.
+        per_class: whether boxes of different classes may lie on one another.
+
+    Example:
+        >>> Suppression(method="gaussian").per_class
+        True
+    """
+
+    overlap: float = 0.6
+    method: Method = "hard"
+    per_class: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +67,10 @@ def size_of(network: Any) -> tuple[int, int]:
 
 
 def find_objects(
-    network: Any, pictures: Iterable[tuple[Frame, Array]], batch_size: int = BATCH
+    network: Any,
+    pictures: Iterable[tuple[Frame, Array]],
+    batch_size: int = BATCH,
+    suppression: Suppression | None = None,
 ) -> Iterator[Found]:
     """The objects in pictures.
 
@@ -56,7 +78,12 @@ def find_objects(
         network: of `build_network`.
         pictures: the frame of each picture, and the picture in it.
         batch_size: how many are looked at together.
+        suppression: how boxes of the same object are told apart; see `Suppression`.
+
+    Raises:
+        ArgumentError: when there is no such way to suppress boxes.
     """
+    wanted = suppression or Suppression()
     left = iter(pictures)
     while group := list(islice(left, batch_size)):
         frames = np.stack([pixels for _, pixels in group])
@@ -67,9 +94,11 @@ def find_objects(
         kept = batched_non_max_suppression(
             said[..., :SIDES],
             1 / (1 + np.exp(-said[..., SIDES:])),
-            iou_threshold=OVERLAP,
+            iou_threshold=wanted.overlap,
             score_threshold=LEAST_SCORE,
             max_output_size=MOST,
+            per_class=wanted.per_class,
+            method=wanted.method,
         )
         for place, (frame, _) in enumerate(group):
             count = kept["counts"][place]
