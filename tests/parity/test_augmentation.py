@@ -79,6 +79,68 @@ def perspective(found: Any, shape: Any) -> Any:
     return tensor(found["apply_perspective"]), forth
 
 
+def drawn(*names: str) -> Callable[[Any, Any], Any]:
+    """Of these names; the numbers of samples alone, without further axes."""
+
+    def read(found: Any, shape: Any) -> Any:
+        values = [tensor(found[name]) for name in names]
+        flat = [v.reshape((-1,)) if v.size == shape[0] else v for v in values]
+        return flat[0] if len(flat) == 1 else tuple(flat)
+
+    return read
+
+
+def grey(found: Any, shape: Any) -> Any:
+    return tensor(found).reshape((-1,))
+
+
+def blur(found: Any, shape: Any) -> Any:
+    x_and_y = np.asarray(found["blur_factor"])[::-1]
+    chosen = tensor(found["should_apply_blur"])
+    return chosen, tensor(np.tile(x_and_y, (shape[0], 1)))
+
+
+def bits(found: Any, shape: Any) -> Any:
+    return tensor(2.0 ** np.asarray(found["shift_factor"], "float32"))
+
+
+def nothing(found: Any, shape: Any) -> Any:
+    return None
+
+
+FILTERED = [
+    case("RandomSharpness", drawn("factor"), factor=1.0),
+    case("RandomSharpness", drawn("factor"), factor=(0.0, 0.4), value_range=(20, 200)),
+    case("RandomGaussianBlur", blur),
+    case("RandomGaussianBlur", blur, factor=(1.0, 1.0), kernel_size=5, sigma=0.9),
+    case("RandomInvert", drawn("apply_inversion"), factor=(0.5, 0.5)),
+    case("RandomInvert", drawn("apply_inversion"), value_range=(0, 300)),
+    case("RandomPosterization", bits, factor=7),
+    case("RandomPosterization", bits, factor=(2, 5), value_range=(0, 300)),
+    case("Solarization", drawn("additions", "thresholds")),
+    case(
+        "Solarization",
+        drawn("additions", "thresholds"),
+        addition_factor=0.3,
+        threshold_factor=0.6,
+    ),
+    case("AutoContrast", nothing),
+    case("AutoContrast", nothing, value_range=(0, 300)),
+]
+COLORED = [
+    case("RandomBrightness", drawn("rgb_delta"), factor=0.6),
+    case(
+        "RandomBrightness", drawn("rgb_delta"), factor=(0.1, 0.4), value_range=(0, 300)
+    ),
+    case("RandomContrast", drawn("contrast_factor"), factor=0.9),
+    case("RandomContrast", drawn("contrast_factor"), factor=(0.5, 0.9)),
+    case("RandomSaturation", drawn("factor"), factor=(0.0, 0.5)),
+    case("RandomHue", drawn("factor"), factor=1.0),
+    case("RandomHue", drawn("factor"), factor=(0.2, 0.4), value_range=(0, 300)),
+    case("RandomColorDegeneration", drawn("factor"), factor=(0.0, 1.0)),
+    case("RandomGrayscale", grey),
+    case("RandomGrayscale", grey, factor=0.9),
+]
 READS = [
     {"fill_mode": mode, "interpolation": interpolation}
     for mode in ("reflect", "wrap", "nearest", "constant")
@@ -111,6 +173,8 @@ CASES = [
         interpolation="nearest",
         fill_value=3.0,
     ),
+    *COLORED,
+    *FILTERED,
 ]
 
 
@@ -118,12 +182,14 @@ CASES = [
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_pictures(case: Case, dtype: str) -> None:
     x = np.random.default_rng(0).integers(0, 256, (6, 9, 12, 3)).astype(dtype)
-    theirs = getattr(keras.layers, case.name)(seed=3, **case.arguments)
+    seed = {} if case.drawn is nothing else {"seed": 3}
+    theirs = getattr(keras.layers, case.name)(**seed, **case.arguments)
     ours = getattr(layers, case.name)(**case.arguments)
     found = theirs.get_random_transformation(torch.as_tensor(x), training=True)
     drawn = case.drawn(_copied(found), x.shape)
     made = ours.change_images(functional.asarray(x), drawn).numpy()
-    expected = theirs.transform_images(torch.as_tensor(x), found, training=True)
+    given = torch.as_tensor(x).to(torch.float32)
+    expected = theirs.transform_images(given, found, training=True)
     # a place that rounding moves across a pixel's border reads another pixel
     nearest = case.arguments.get("interpolation") == "nearest"
     wrong = np.abs(made - expected.numpy()) > 1e-2
@@ -135,6 +201,34 @@ def _copied(found: Any) -> Any:
     if isinstance(found, dict):
         return {key: _copied(value) for key, value in found.items()}
     return found.clone().numpy() if isinstance(found, torch.Tensor) else found
+
+
+def test_saturation_stays_below_one() -> None:
+    """Where values go to 1, as Keras cuts there; above 0.5, colours become pure."""
+    x = np.random.default_rng(0).uniform(0, 1, (6, 9, 12, 3)).astype("float32")
+    options = {"factor": (0.5, 0.9), "value_range": (0, 1)}
+    theirs = keras.layers.RandomSaturation(seed=3, **options)
+    found = theirs.get_random_transformation(torch.as_tensor(x), training=True)
+    factor = drawn("factor")(_copied(found), x.shape)
+    made = layers.RandomSaturation(**options).change_images(
+        functional.asarray(x), factor
+    )
+    expected = theirs.transform_images(torch.as_tensor(x), found, training=True)
+    np.testing.assert_allclose(made.numpy(), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*Tensor.T:UserWarning")
+@pytest.mark.parametrize("bins", [256, 64])
+def test_equal_levels_of_one_picture(bins: int) -> None:
+    """Keras counts all samples of a batch together; here each has its own levels."""
+    x = np.random.default_rng(0).gamma(3.0, 20.0, (1, 30, 31, 3)).clip(0, 255)
+    x = x.astype("uint8").astype("float32")
+    made = layers.Equalization(bins=bins)(x, training=True).numpy()
+    expected = keras.layers.Equalization(bins=bins)(x, training=True).numpy()
+    # v / 255 * 255 is now and then below v, which Keras then counts one bin lower
+    wrong = np.abs(made - expected) > 1e-3
+    assert wrong.mean() < 0.1
+    assert np.abs(made - expected).max() < 12
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from chainrule.functional.sampling import crop_each
 from chainrule.ir import tree
 from chainrule.ir.spec import Shape
 from chainrule.layers.convolution import as_given, channels_last, check_format
+from chainrule.layers.factors import Factor, span
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import LayerOptions, check_positive
 from chainrule.layers.regularization import RandomLayer
@@ -197,6 +198,16 @@ class Augmentation(RandomLayer):
     def uniform(self, shape: Shape, low: Any = 0.0, high: Any = 1.0) -> Tensor:
         """Numbers of equal chance from `[low, high)`, drawn with a key of their own."""
         return random.uniform(self._key(), shape, self.dtype, low, high)
+
+    def chosen(self, count: int, factor: Factor) -> Tensor:
+        """Which samples are changed, where a factor is the chance of that."""
+        chance = self.uniform((count,), *span(self.name, "factor", factor))
+        return self.uniform((count,)) < chance
+
+
+def for_each(drawn: Tensor) -> Tensor:
+    """What was drawn for each sample, lined up with its pixels."""
+    return functional.reshape(drawn, (-1, 1, 1, 1))
 
 
 def check_boxes(where: str, bounding_box_format: str | None) -> str | None:

@@ -15,7 +15,7 @@ from chainrule.functional.sampling import (
     projective_transform,
 )
 from chainrule.ir.spec import Shape
-from chainrule.layers.augmentation import Augmentation, BoxOptions
+from chainrule.layers.augmentation import Augmentation, BoxOptions, for_each
 from chainrule.layers.factors import Factor, check_share, span
 
 
@@ -462,8 +462,7 @@ class RandomPerspective(Resampling):
     def draw(self, shape: Shape) -> tuple[Tensor, Projective]:
         """Which samples are changed, and where old places are in the new pictures."""
         count, height, width = shape[:3]
-        chance = self.uniform((count,), *span(self.name, "factor", self.factor))
-        changed = self.uniform((count,)) < chance
+        changed = self.chosen(count, self.factor)
         moved = 1 + self.uniform((count, 4, 2), -self.scale / 2, self.scale / 2)
         across, along = max(width - 1, 1), max(height - 1, 1)
         corners = functional.asarray(
@@ -477,7 +476,7 @@ class RandomPerspective(Resampling):
         new = projective_transform(
             images, inverse(forth), interpolation, "constant", self.fill_value
         )
-        return functional.where(functional.reshape(changed, (-1, 1, 1, 1)), new, images)
+        return functional.where(for_each(changed), new, images)
 
     def change_boxes(self, boxes: Tensor, drawn: Any, shape: Shape) -> Tensor:
         """The boxes around where their corners are now."""
