@@ -13,7 +13,7 @@ from chainrule.errors import ArgumentError, ChainruleError, FormatError, TraceEr
 from chainrule.ir import tree
 from chainrule.layers import Dense, Dropout, InputLayer, Layer, TableEncoder
 from chainrule.models import Functional
-from tests.layers.test_contract import every_case
+from tests.layers.test_contract import every_case, make_input
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
@@ -254,8 +254,8 @@ def test_every_layer_can_be_drawn(case):
     layer = case.make(name="drawn")
     several = isinstance(case.sample, list)
     shapes = case.sample if several else [case.sample]
-    rng = np.random.default_rng(0)
-    given = [rng.normal(size=(6, *shape)).astype(np.float32) for shape in shapes]
+    drawn = make_input(case, rows=6)
+    given = drawn if several else [drawn]
     symbols = [Input(shape) for shape in shapes]
     outputs = layer(symbols if several else symbols[0])
     expected = layer(given if several else given[0])

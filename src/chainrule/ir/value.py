@@ -22,6 +22,7 @@ class Value:
         owner: the interpreter that made it; None for the eager one.
         payload: the owner's own note about it (the batched value, for `vmap`).
         weak: made from a Python scalar, so that its dtype gives way in promotion.
+        mask: which steps of a sequence count, where a layer said so; else None.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Value:
         "data",
         "grad",
         "index",
+        "mask",
         "node",
         "owner",
         "payload",
@@ -62,6 +64,7 @@ class Value:
         self.payload = payload
         self.weak = weak
         self.grad: Any = None
+        self.mask: Any = None
 
 
 class Node:

@@ -58,10 +58,12 @@ from chainrule.layers.convolution import (
 from chainrule.layers.core import Activation, Dense, Identity, Lambda
 from chainrule.layers.detection import BoxDecoder
 from chainrule.layers.einsum_dense import EinsumDense
+from chainrule.layers.embedding import Embedding, ReversibleEmbedding
 from chainrule.layers.host import HostLayer
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.inputs import Input, InputLayer
 from chainrule.layers.layer import Layer
+from chainrule.layers.masking import Masking
 from chainrule.layers.merging import (
     Add,
     Average,
@@ -109,6 +111,9 @@ from chainrule.layers.preprocessing import (
 )
 from chainrule.layers.preprocessing_lookup import Hashing, IntegerLookup, StringLookup
 from chainrule.layers.preprocessing_table import TableEncoder, TableFeatures
+from chainrule.layers.recurrent import RNN, StackedRNNCells
+from chainrule.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from chainrule.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from chainrule.layers.registry import REGISTRY as REGISTRY
 from chainrule.layers.regularization import (
     ActivityRegularization,
@@ -154,6 +159,9 @@ SeparableConvolution2D = SeparableConv2D
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "Add",
@@ -193,8 +201,10 @@ __all__ = [
     "Dot",
     "Dropout",
     "EinsumDense",
+    "Embedding",
     "Equalization",
     "Flatten",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -217,10 +227,12 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -257,16 +269,20 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
     "SpectralNormalization",
+    "StackedRNNCells",
     "StochasticDepth",
     "StringLookup",
     "Subtract",
@@ -293,6 +309,17 @@ __all__ = [
 ]
 
 for _each in (
+    Embedding,
+    Masking,
+    ReversibleEmbedding,
+    GRU,
+    GRUCell,
+    LSTM,
+    LSTMCell,
+    RNN,
+    SimpleRNN,
+    SimpleRNNCell,
+    StackedRNNCells,
     AveragePooling1D,
     AveragePooling2D,
     AveragePooling3D,

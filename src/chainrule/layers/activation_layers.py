@@ -29,6 +29,8 @@ class ReLU(Layer):
         [0.0, 2.0, 6.0]
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -67,6 +69,8 @@ class LeakyReLU(Layer):
         [-0.5, 2.0]
     """
 
+    supports_masking = True
+
     def __init__(
         self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]
     ) -> None:
@@ -93,6 +97,8 @@ class ELU(Layer):
         >>> ELU()([-100.0, 2.0]).numpy().tolist()
         [-1.0, 2.0]
     """
+
+    supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
@@ -124,6 +130,8 @@ class PReLU(Layer):
         >>> PReLU(alpha_initializer="ones")([[-1.0, 2.0]]).numpy().tolist()
         [[-1.0, 2.0]]
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -189,6 +197,9 @@ class Softmax(Layer):
         >>> Softmax()([[1.0, 2.0]], mask=functional.asarray([[True, False]])).tolist()
         [[1.0, 0.0]]
     """
+
+    mask_of_steps = False  # its mask is one of classes
+    supports_masking = True
 
     def __init__(
         self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]

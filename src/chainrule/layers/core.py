@@ -47,6 +47,8 @@ class Dense(Layer):
         ((32, 10), 7850)
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         units: int,
@@ -73,7 +75,7 @@ class Dense(Layer):
 
     def build(self, input_shape: InputShape) -> None:
         """Make the kernel and the bias."""
-        inputs = _width(self.name, input_shape)
+        inputs = known_width(self.name, input_shape)
         self.kernel = self.add_weight(
             "kernel",
             (inputs, self.units),
@@ -100,8 +102,16 @@ class Dense(Layer):
         return result
 
 
-def _width(where: str, input_shape: InputShape) -> int:
-    """The length of the last axis, which the kernel depends on."""
+def known_width(where: str, input_shape: InputShape) -> int:
+    """The length of the last axis, which a kernel depends on.
+
+    Raises:
+        ShapeError: when there is none, or it is not known.
+
+    Example:
+        >>> known_width("dense", (None, 784))
+        784
+    """
     if len(input_shape) < 2:
         raise ShapeError(
             "the input has no axis of samples, or no axis of features",
@@ -132,6 +142,8 @@ class Activation(Layer):
         [0.0, 2.0]
     """
 
+    supports_masking = True
+
     def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.activation = activations.get(activation)
@@ -149,6 +161,8 @@ class Identity(Layer):
         >>> Identity()([1.0, 2.0]).tolist()
         [1.0, 2.0]
     """
+
+    supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         """The input."""
@@ -176,6 +190,8 @@ class Lambda(Layer):
         >>> Lambda(lambda x, power: x**power, arguments={"power": 2})([3.0]).tolist()
         [9.0]
     """
+
+    supports_masking = True
 
     def __init__(
         self,

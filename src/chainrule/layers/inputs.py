@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.errors import ArgumentError, DTypeError
+from chainrule.functional.masks import mask_of, with_mask
 from chainrule.functional.promotion import Tensor
 from chainrule.functional.recording import Call, new_symbol
 from chainrule.ir.dtype import DTypeLike, as_dtype
@@ -31,6 +32,8 @@ class InputLayer(Layer):
         >>> InputLayer(shape=(784,)).batch_shape
         (None, 784)
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class InputLayer(Layer):
                 expected=self.dtype.name,
                 fix=f"x = x.astype('{self.dtype.name}')",
             )
-        return value.astype(self.dtype)
+        return with_mask(value.astype(self.dtype), mask_of(value))
 
 
 def _batch_shape(

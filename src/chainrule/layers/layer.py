@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypedDict
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from chainrule import constraints, functional, initializers, regularizers
 from chainrule.configurable import Configurable, snake_case
 from chainrule.errors import ArgumentError, ShapeError
+from chainrule.functional.masks import mask_of, with_mask
 from chainrule.functional.recording import Call, has_symbol
 from chainrule.ir import tree
 from chainrule.ir.dtype import DType, DTypeLike, as_dtype
@@ -26,6 +25,7 @@ from chainrule.layers.collected import collected_losses as collected_losses
 from chainrule.layers.collected import collector
 from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
 from chainrule.layers.input_spec import check_inputs
+from chainrule.layers.masks import hand_on, told
 from chainrule.variable import Variable
 
 InputShape = tuple[int | None, ...]
@@ -113,6 +113,10 @@ class Layer(Configurable):
 
     # Whether it computes on NumPy arrays before the compiled program; see `HostLayer`.
     host = False
+    # Whether the mask of a sequence holds for its output; see `compute_mask`.
+    supports_masking = False
+    # Whether `mask` in `call` is that of the steps, as it hangs on the input.
+    mask_of_steps = True
 
     def __init__(
         self,
@@ -176,11 +180,28 @@ class Layer(Configurable):
             check_inputs(self.name, self.input_spec, inputs)
             if not around.path:
                 self._forget_losses()
-            more = {"training": mode} if _takes_training(type(self).call) else {}
-            outputs = self.call(inputs, *args, **kwargs, **more)
+            options, mask = told(self, inputs, mode, args, kwargs)
+            outputs = self.call(inputs, *args, **options)
             if self.activity_regularizer is not None:
                 self._penalize(outputs)
+            hand_on(self, inputs, outputs, mask)
             return outputs
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask of the output, or a list of them; see `supports_masking`.
+
+        Args:
+            inputs: what the layer was called with.
+            previous_mask: the mask that hangs on it; a list of masks for several
+                inputs.
+        """
+        return previous_mask
+
+    @property
+    def hands_masks_on(self) -> bool:
+        """Whether what it gives may have masks."""
+        own = type(self).compute_mask is not Layer.compute_mask
+        return own or self.supports_masking
 
     def build_for(self, input_shape: Any) -> None:
         """Build, unless that has happened, as a call with this input would.
@@ -385,7 +406,7 @@ class Layer(Configurable):
 
         def cast(value: Any) -> Any:
             if value.dtype.is_float and value.dtype is not self.dtype:
-                return functional.astype(value, self.dtype)
+                return with_mask(functional.astype(value, self.dtype), mask_of(value))
             return value
 
         return tree.tree_map(cast, as_tensors(inputs))
@@ -446,11 +467,6 @@ def held(container: Any) -> Iterator[Any]:
     elif isinstance(container, (list, tuple)):
         for part in container:
             yield from held(part)
-
-
-@cache
-def _takes_training(call: Callable[..., Any]) -> bool:
-    return "training" in inspect.signature(call).parameters
 
 
 def _join(path: str, name: str) -> str:

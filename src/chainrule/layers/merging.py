@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from chainrule import functional
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional import normalization
+from chainrule.functional.masks import mask_of
 from chainrule.functional.promotion import Tensor
 from chainrule.ir.spec import normalize_axis
 from chainrule.layers.layer import Layer, LayerOptions
@@ -23,6 +24,8 @@ class Merge(Layer):
     samples, as in Keras.
     """
 
+    supports_masking = True
+
     least = 1
     most: int | None = None
 
@@ -36,6 +39,12 @@ class Merge(Layer):
         tensors = self._checked(inputs)
         rank = max(tensor.ndim for tensor in tensors)
         return self._merge([_with_rank(tensor, rank) for tensor in tensors])
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """True where one input counts; None where one has no mask."""
+        if previous_mask is None or any(mask is None for mask in previous_mask):
+            return None
+        return reduce(functional.logical_or, previous_mask)
 
     def _merge(self, tensors: Tensors) -> Tensor:
         raise NotImplementedError
@@ -124,6 +133,25 @@ class Average(Merge):
         return reduce(functional.add, tensors) / len(tensors)
 
 
+def _of_counting(function: Callable[[Any, Any], Any], tensors: Tensors) -> Tensor:
+    """`function` of two after two; of steps that only one has, that one's."""
+    total, counts = tensors[0], mask_of(tensors[0])
+    for tensor in tensors[1:]:
+        mask = mask_of(tensor)
+        other = tensor if mask is None else _where(mask, tensor, total)
+        total = total if counts is None else _where(counts, total, other)
+        total = function(total, other)
+        both = mask is not None and counts is not None
+        counts = functional.logical_or(counts, mask) if both else None
+    return total
+
+
+def _where(mask: Tensor, tensor: Tensor, other: Tensor) -> Tensor:
+    ones = (1,) * (tensor.ndim - mask.ndim)
+    keep = functional.reshape(mask, (*mask.shape, *ones))
+    return functional.where(keep, tensor, other)
+
+
 class Maximum(Merge):
     """The largest of the inputs, element by element.
 
@@ -134,7 +162,7 @@ class Maximum(Merge):
     """
 
     def _merge(self, tensors: Tensors) -> Tensor:
-        return reduce(functional.maximum, tensors)
+        return _of_counting(functional.maximum, tensors)
 
 
 class Minimum(Merge):
@@ -147,7 +175,7 @@ class Minimum(Merge):
     """
 
     def _merge(self, tensors: Tensors) -> Tensor:
-        return reduce(functional.minimum, tensors)
+        return _of_counting(functional.minimum, tensors)
 
 
 class Concatenate(Merge):
@@ -184,6 +212,21 @@ class Concatenate(Merge):
                 expected="equal shapes but for this axis",
             )
         return functional.concat(tensors, axis=axis)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Of features, true where one input counts; of steps, those of each in turn.
+
+        An input without a mask counts everywhere.
+        """
+        if previous_mask is None or inputs[0].ndim < 3:
+            return None
+        masks = [
+            functional.ones(tensor.shape[:2], dtype="bool") if mask is None else mask
+            for tensor, mask in zip(inputs, previous_mask, strict=True)
+        ]
+        if normalize_axis(self.axis, inputs[0].ndim, self.name) == 1:
+            return functional.concat(masks, axis=1)
+        return reduce(functional.logical_or, masks)
 
 
 class Dot(Merge):
@@ -227,6 +270,10 @@ class Dot(Merge):
             )
         self.axes = axes if isinstance(axes, int) else pair
         self.normalize = normalize
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: the steps are summed over, or become another axis."""
+        return None
 
     def call(self, inputs: Any) -> Tensor:
         """The sums of the products."""

@@ -141,6 +141,8 @@ class BatchNormalization(AffineNormalization):
         [1.0]
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         axis: int = -1,
@@ -290,6 +292,8 @@ class LayerNormalization(AffineNormalization):
         [[-1.0, 1.0]]
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         axis: Axis = -1,
@@ -346,6 +350,8 @@ class GroupNormalization(AffineNormalization):
         >>> layer([[1.0, 3.0, 10.0, 30.0]]).tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -418,6 +424,8 @@ class RMSNormalization(Layer):
         [[1.0, 1.0]]
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         axis: Axis = -1,
@@ -454,6 +462,8 @@ class UnitNormalization(Layer):
         >>> UnitNormalization()([[0.0, 5.0]]).tolist()
         [[0.0, 1.0]]
     """
+
+    supports_masking = True
 
     def __init__(self, axis: Axis = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)

@@ -205,6 +205,8 @@ class GlobalMaxPooling3D(GlobalPooling):
 class GlobalAveragePooling1D(GlobalPooling):
     """The mean of each channel of a sequence; see `GlobalPooling`.
 
+    Steps that a mask leaves out do not count.
+
     Example:
         >>> GlobalAveragePooling1D()([[[1.0], [3.0]]]).numpy().tolist()
         [[2.0]]
@@ -212,6 +214,28 @@ class GlobalAveragePooling1D(GlobalPooling):
 
     rank = 1
     fold = staticmethod(functional.mean)
+
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The mean over the steps that count; 0 where none does.
+
+        Args:
+            inputs: sequences.
+            mask: `(samples, steps)`: False for steps that are left out.
+        """
+        if mask is None:
+            return super().call(inputs)
+        first = self.data_format == FORMATS[0]
+        keep = functional.expand_dims(
+            functional.astype(mask, "bool"), axis=2 if first else 1
+        )
+        options: dict[str, Any] = {"axis": 1 if first else 2, "keepdims": self.keepdims}
+        total = functional.sum(functional.where(keep, inputs, 0.0), **options)
+        count = functional.sum(functional.astype(keep, inputs.dtype), **options)
+        return total / functional.maximum(count, 1.0)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: no steps are left."""
+        return None
 
 
 class GlobalAveragePooling2D(GlobalPooling):

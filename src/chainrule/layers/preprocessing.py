@@ -35,6 +35,8 @@ class Rescaling(Layer):
         [0.0, 1.0]
     """
 
+    supports_masking = True
+
     def __init__(
         self, scale: float, offset: float = 0.0, **options: Unpack[LayerOptions]
     ) -> None:
@@ -72,6 +74,8 @@ class Normalization(Layer):
         >>> layer([[2.0, 7.0]]).numpy().tolist()
         [[1.0, -1.0]]
     """
+
+    supports_masking = True
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ class RandomLayer(Layer):
         **options: see `LayerOptions`.
     """
 
+    supports_masking = True
+
     def __init__(
         self, seed: int | None = None, **options: Unpack[LayerOptions]
     ) -> None:
@@ -394,6 +396,8 @@ class ActivityRegularization(Layer):
         >>> [loss.item() for loss in layer.losses]
         [1.0]
     """
+
+    supports_masking = True
 
     def __init__(
         self, l1: float = 0.0, l2: float = 0.0, **options: Unpack[LayerOptions]

@@ -55,6 +55,12 @@ class Wrapper(Layer):
         """The layer inside."""
         return self.layer(inputs)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """That of the layer inside."""
+        if not self.layer.hands_masks_on:
+            return None
+        return self.layer.compute_mask(inputs, previous_mask)
+
 
 class SpectralNormalization(Wrapper):
     """Divides the kernel of a layer by its largest singular value.

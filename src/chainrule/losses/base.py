@@ -8,7 +8,12 @@ from typing import Any, TypedDict
 from chainrule import functional
 from chainrule.configurable import Configurable, FunctionArguments, Registry
 from chainrule.errors import ArgumentError
-from chainrule.functional.losses.shapes import as_float, line_up_weights
+from chainrule.functional.losses.shapes import (
+    as_float,
+    line_up_weights,
+    skip_masked,
+)
+from chainrule.functional.masks import mask_of
 from chainrule.functional.promotion import Tensor
 from chainrule.ir.dtype import DTypeLike, as_dtype
 
@@ -85,7 +90,7 @@ class Loss(Configurable):
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any | None = None
     ) -> Tensor:
-        """The reduced loss.
+        """The reduced loss; of predictions with a mask, that of the steps that count.
 
         Args:
             y_true: labels, samples first.
@@ -93,13 +98,17 @@ class Loss(Configurable):
             sample_weight: how much each sample counts, one number per sample.
 
         Raises:
-            ShapeError: when labels, predictions or weights do not fit together.
+            ShapeError: when labels, predictions, weights or the mask of the
+                predictions do not fit together.
         """
+        mask = mask_of(y_pred)
         true, predicted = functional.asarray(y_true), as_float(y_pred)
         if self.dtype is not None:
             predicted = functional.astype(predicted, self.dtype)
         values = self.call(true, predicted)
         counted = self.counted(true, values)
+        if mask is not None:
+            values, counted = skip_masked(values, mask, counted)
         return reduce_losses(values, sample_weight, self.reduction, counted)
 
 

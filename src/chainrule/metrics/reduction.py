@@ -7,7 +7,12 @@ from typing import Any
 
 from chainrule import functional
 from chainrule.configurable import FunctionArguments
-from chainrule.functional.losses.shapes import as_float, line_up_weights
+from chainrule.functional.losses.shapes import (
+    as_float,
+    line_up_weights,
+    skip_masked,
+)
+from chainrule.functional.masks import mask_of
 from chainrule.functional.promotion import Tensor
 from chainrule.ir.dtype import DTypeLike
 from chainrule.metrics.base import FUNCTIONS, Metric, State, divide, zeros
@@ -97,13 +102,19 @@ class MeanOfSamples(Metric):
     def update(
         self, state: State, y_true: Any, y_pred: Any, sample_weight: Any | None = None
     ) -> State:
-        """Add the samples of a batch, weighted where weights are given."""
+        """Add the samples of a batch, weighted where weights are given.
+
+        Of predictions with a mask, the steps that count.
+        """
+        mask = mask_of(y_pred)
         predicted = functional.asarray(y_pred)
         if predicted.dtype.is_float:
             predicted = self.as_predictions(predicted)
         true = functional.asarray(y_true)
         values = as_float(self.call(true, predicted))
         counted = self.counted(true, values)
+        if mask is not None:
+            values, counted = skip_masked(values, mask, counted)
         if counted is not None:
             sample_weight = _only(counted, values, sample_weight)
         total, count = weighted(values, sample_weight)

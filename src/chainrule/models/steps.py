@@ -41,6 +41,10 @@ class Steps(Layer):
         self._loss_trackers: dict[str, Mean] = {}
         self.notes: dict[str, Any] = {}
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """None: the layers inside hang masks on what they give."""
+        return None
+
     @property
     def metrics(self) -> list[Metric]:
         """The metrics: of the loss, those that `compile` was given, then its own."""

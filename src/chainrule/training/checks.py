@@ -267,7 +267,7 @@ def check_target_shape(case: Case) -> Iterator[Mistake]:
         return
     name, width = case.y_name, math.prod(labels.shape)
     sparse = case.objective.name in SPARSE
-    if sparse and labels.shape == shape[:-1]:
+    if sparse and fits(labels.shape, shape[:-1]):
         return
     classes = labels.classes is not None and case.network.activation == "softmax"
     if classes and case.objective.name in REGRESSION:

@@ -77,6 +77,42 @@ def line_up_weights(values: Tensor, sample_weight: ArrayLike) -> tuple[Tensor, T
     return values, functional.reshape(weights, (*weights.shape, *trailing))
 
 
+def skip_masked(
+    values: Tensor, mask: Tensor, counted: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Values of steps, 0 where the mask leaves them out, and which of them count.
+
+    Args:
+        values: one for each step of each sample.
+        mask: that of the predictions.
+        counted: which of the values count anyway; None for all.
+
+    Raises:
+        ShapeError: when there is not one value for each step.
+
+    Example:
+        >>> mask = functional.asarray([[True, False]])
+        >>> values, counted = skip_masked(functional.ones((1, 2)), mask)
+        >>> values.tolist(), counted.tolist()
+        ([[1.0, 0.0]], [[True, False]])
+    """
+    if mask.shape != values.shape[: mask.ndim]:
+        raise ShapeError(
+            "the predictions have a mask of steps, and the loss is not one of steps",
+            where="loss",
+            got=f"a mask {mask.shape}, losses {values.shape}",
+            expected=mask.shape,
+            fix="predictions (samples, steps, numbers), with labels of that shape or "
+            "(samples, steps) for class numbers",
+        )
+    trailing = (1,) * (values.ndim - mask.ndim)
+    keep = functional.reshape(mask, (*mask.shape, *trailing))
+    keep = functional.broadcast_to(keep, values.shape)
+    if counted is not None:
+        keep = functional.logical_and(keep, counted)
+    return functional.where(keep, values, 0.0), keep
+
+
 def _column(x: Tensor) -> Tensor:
     return functional.reshape(x, (*x.shape, 1))
 
