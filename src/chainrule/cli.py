@@ -15,17 +15,33 @@ import chainrule
 from chainrule.errors import ArgumentError, ChainruleError
 from chainrule.models import load_model
 from chainrule.recipes import demo as demonstration
-from chainrule.recipes import detection_command, tabular_command, use_model
+from chainrule.recipes import (
+    detection_command,
+    images_command,
+    images_data,
+    tabular_command,
+    use_model,
+)
 from chainrule.recipes.detection import Plan as DetectionPlan
 from chainrule.recipes.detection_network import is_detector
 from chainrule.recipes.detection_use import Suppression
-from chainrule.recipes.images import Plan, build, load_images
-from chainrule.recipes.images import train as train_images
+from chainrule.recipes.images import Plan as PicturesPlan
+from chainrule.recipes.images_network import TASK as CLASSIFY
+from chainrule.recipes.images_network import is_classifier
+from chainrule.recipes.options import (
+    read_names,
+    read_picture_options,
+    read_widths,
+)
+from chainrule.recipes.perceptron import Plan, build, load_images
+from chainrule.recipes.perceptron import train as train_images
 from chainrule.recipes.pictures import shades_for
 from chainrule.recipes.run_folder import MODEL, choose_folder, find_model, write_run
 from chainrule.recipes.tabular import Plan as TablePlan
 
 DETECTION = {each.name for each in fields(DetectionPlan)}  # the options that it takes
+PICTURES = {each.name for each in fields(PicturesPlan)}
+DENSE = "mlp"  # the model without convolutions
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -45,13 +61,13 @@ class Lessons(TyperGroup):
 
 
 class Data(StrEnum):
-    """A data set that comes with chainrule."""
+    """A data set of small images, for networks of dense layers."""
 
     digits = "digits"
     mnist = "mnist"
 
 
-DATA_SETS = [each.value for each in Data]
+DATA_SETS = ["digits", *images_data.DATA_SETS]
 
 app = typer.Typer(
     cls=Lessons,
@@ -90,12 +106,46 @@ Target = Annotated[
     str | None,
     typer.Option(help="Table: the column to predict, by name or place; -1 is last."),
 ]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        help="Table of pictures: the column with their files.",
+        metavar="NAME",
+    ),
+]
 Task = Annotated[
     str | None,
     typer.Option(
-        help="Table: binary, classes or regression. Annotated pictures: detect.",
+        help="Table: binary, classes or regression. Pictures: classify or detect.",
         show_default="found",
     ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Pictures: auto, cnn, lenet5, resnet20, resnet32, resnet18, mobilenet; "
+        "mlp for digits and mnist.",
+    ),
+]
+PictureSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE|HEIGHTxWIDTH",
+        help="Pictures: the size that the network sees.",
+        show_default="by the pictures",
+    ),
+]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Pictures: changes while training, such as crop,flip; or none.",
+        show_default="by the pictures",
+    ),
+]
+Damaged = Annotated[
+    str, typer.Option(help="Pictures: skip damaged files, or refuse them.")
 ]
 Exclude = Annotated[
     list[str] | None,
@@ -121,26 +171,24 @@ Budget = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Passes over the data.", show_default="images: 10, table: by rows"
+        min=1, help="Passes over the data.", show_default="by the data; mlp: 10"
     ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Rows of a step.", show_default="images: 32, table: by rows"
-    ),
+    typer.Option(min=1, help="Rows of a step.", show_default="by the data; mlp: 32"),
 ]
 Hidden = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WIDTHS",
-        help="Widths of the hidden layers, such as 128,64.",
-        show_default="images: 128, table: by rows",
+        help="Table, mlp: widths of the hidden layers, such as 128,64.",
+        show_default="mlp: 128, table: by rows",
     ),
 ]
-Activation = Annotated[str, typer.Option(help="Images: of the hidden layers.")]
+Activation = Annotated[str, typer.Option(help="mlp: of the hidden layers.")]
 OptimizerName = Annotated[
-    str, typer.Option("--optimizer", help="Images: such as sgd, adamw, muon.")
+    str, typer.Option("--optimizer", help="mlp: such as sgd, adamw, muon.")
 ]
 LearningRate = Annotated[
     float | None,
@@ -149,8 +197,8 @@ LearningRate = Annotated[
 Dropout = Annotated[
     float | None,
     typer.Option(
-        help="Share of hidden units dropped in each step.",
-        show_default="images: 0, table: by rows",
+        help="Table, mlp: share of hidden units dropped in each step.",
+        show_default="mlp: 0, table: by rows",
     ),
 ]
 FlipVertical = Annotated[
@@ -217,12 +265,18 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="digits, mnist, or a table: a CSV or Parquet file. With --task detect "
-            "annotated pictures: a folder or zip with VOC or COCO annotations.",
+            help="Pictures: a folder or zip with a folder for every class, or with "
+            "annotations of VOC or COCO; mnist, fashion_mnist, cifar10 or digits. A "
+            "table: a CSV or Parquet file.",
         ),
     ],
     target: Target = None,
+    image: ImageColumn = None,
     task: Task = None,
+    model: ModelName = "auto",
+    size: PictureSize = None,
+    augment: Augment = None,
+    damaged: Damaged = "skip",
     exclude: Exclude = None,
     keep: Keep = None,
     header: Header = None,
@@ -240,7 +294,7 @@ def train(
     out: Out = None,
     resume: Resume = False,
 ) -> None:
-    """Train a network on images or on a table of your own.
+    """Train a network on pictures or on a table of your own.
 
     A folder with the model and its History is left behind.
     """
@@ -252,27 +306,60 @@ def train(
         "dropout": dropout,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
+    dense = data == "digits" or model == DENSE or (data == "mnist" and hidden)
+    task = choose_task(data, task, image)
     if task == detection_command.TASK:
         found = {**chosen, "flip_vertical": flip_vertical, "seed": seed}
         interrupted = _train_detector(data, found, out, resume)
-    elif data not in DATA_SETS and tabular_command.is_table(data):
-        plan = TablePlan(
-            target,
-            task,
-            chosen,
-            seed,
-            time_budget,
-            read_names(exclude),
-            read_names(keep),
-            read_names(missing),
-            header,
-        )
-        interrupted = tabular_command.train(data, plan, out, resume)
-    else:
+    elif task == CLASSIFY and dense:
         chosen |= {"activation": activation, "optimizer": optimizer_name, "seed": seed}
         interrupted = _train_images(read_data(data), Plan(**chosen), out, resume)
+    elif task == CLASSIFY:
+        found = {**chosen, "damaged": damaged, "seed": seed}
+        found |= read_picture_options(model, size, augment)
+        interrupted = _train_classifier(data, found, out, resume, (image, target))
+    else:
+        names = (read_names(exclude), read_names(keep), read_names(missing))
+        plan = TablePlan(target, task, chosen, seed, time_budget, *names, header)
+        interrupted = tabular_command.train(data, plan, out, resume)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def choose_task(data: str, task: str | None, image: str | None) -> str | None:
+    """What is to be learnt: as it is told, or by what the data are.
+
+    Returns:
+        `classify` or `detect` for pictures; for tables what was told.
+
+    Raises:
+        BadParameter: when the data are neither known nor there.
+    """
+    if task in (CLASSIFY, detection_command.TASK):
+        return task
+    if data in DATA_SETS or image is not None:
+        return CLASSIFY
+    if images_data.is_folder_of_pictures(data):
+        boxes = images_data.holds_annotations(data)
+        return detection_command.TASK if boxes else CLASSIFY
+    if tabular_command.is_table(data):
+        return task
+    raise typer.BadParameter(
+        f"there is no such data set, and no such file or folder: {data!r}; give "
+        f"{', '.join(DATA_SETS)}, or the path of pictures or of a table"
+    )
+
+
+def _train_classifier(
+    data: str,
+    chosen: dict[str, Any],
+    out: Path | None,
+    resume: bool,
+    columns: tuple[str | None, str | None],
+) -> bool:
+    """Train on labelled pictures; says whether that was interrupted."""
+    kept = {name: value for name, value in chosen.items() if name in PICTURES}
+    return images_command.train(data, PicturesPlan(**kept), out, resume, columns)
 
 
 def _train_detector(
@@ -316,48 +403,14 @@ def read_data(name: str) -> Data:
     """The data set of this name.
 
     Raises:
-        BadParameter: when there is none, and no file either.
+        BadParameter: when there is none.
     """
-    if name not in DATA_SETS:
+    names = [each.value for each in Data]
+    if name not in names:
         raise typer.BadParameter(
-            f"there is no such data set, and no such file: {name!r}; give "
-            f"{', '.join(DATA_SETS)}, or the path of a CSV or Parquet file"
+            f"a network of dense layers takes {' or '.join(names)}, not {name!r}"
         )
     return Data(name)
-
-
-def read_names(given: list[str] | None) -> tuple[str, ...]:
-    """Names given one by one or with commas between them.
-
-    Example:
-        >>> read_names(["id, name", "zip"]), read_names(None)
-        (('id', 'name', 'zip'), ())
-    """
-    parts = [part.strip() for text in given or () for part in text.split(",")]
-    return tuple(part for part in parts if part)
-
-
-def read_widths(given: list[str] | None) -> tuple[int, ...]:
-    """The widths of hidden layers: `--hidden 128,64` or `--hidden 128 --hidden 64`.
-
-    Example:
-        >>> read_widths(["128,64"]), read_widths(["128", "64"]), read_widths(None)
-        ((128, 64), (128, 64), (128,))
-    """
-    if given is None:
-        return Plan().hidden
-    try:
-        widths = tuple(int(part) for text in given for part in text.split(",") if part)
-    except ValueError:
-        widths = (0,)
-    if any(width < 1 for width in widths):
-        raise ArgumentError(
-            "widths are positive whole numbers",
-            where="--hidden",
-            got=" ".join(given),
-            fix="--hidden 128,64",
-        )
-    return widths
 
 
 @app.command()
@@ -366,11 +419,13 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A table with the target, annotated pictures, or the images to "
-            "measure on.",
+            help="A table with the target, pictures by class, annotated pictures, or "
+            "a data set by name.",
             show_default="the images that the model takes",
         ),
     ] = None,
+    image: ImageColumn = None,
+    target: Target = None,
     results: Annotated[
         Path | None,
         typer.Option(help="Detection: write the boxes to this file, as COCO does."),
@@ -398,6 +453,9 @@ def evaluate(
     if tabular_command.table_encoder(loaded) is not None:
         tabular_command.evaluate(loaded, data)
         return
+    if is_classifier(loaded):
+        images_command.evaluate(loaded, data, (image, target))
+        return
     wanted = None if data is None else read_data(data).value
     name, rows, measured = use_model.evaluate(loaded, wanted)
     typer.echo(f"{name}: {rows:,} test images")
@@ -413,17 +471,23 @@ def predict(
         typer.Argument(
             metavar="INPUT",
             exists=True,
-            dir_okay=False,
-            help="Rows: a table as it was trained on; or for other models a .npy "
-            "file, or numbers separated by commas.",
+            help="Rows: a table as it was trained on; a picture, or a folder or zip of "
+            "them; or for other models a .npy file, or numbers separated by commas.",
         ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The CSV file to write.")
     ] = Path("predictions.csv"),
 ) -> None:
-    """Write what a saved model says about the rows of a file."""
+    """Write what a saved model says about the rows of a file, or about pictures."""
     loaded = load_model(find_model(model))
+    if is_classifier(loaded):
+        typer.echo(images_command.predict(loaded, rows, output))
+        return
+    if rows.is_dir():
+        raise typer.BadParameter(
+            f"the model takes rows of a file, not a folder: {rows}"
+        )
     if tabular_command.table_encoder(loaded) is not None:
         count = tabular_command.predict(loaded, str(rows), output)
         typer.echo(f"{count:,} predictions in {output}")

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 import chainrule as cr
 from chainrule import cli
 from chainrule.errors import ArgumentError
-from chainrule.recipes import images
+from chainrule.recipes import perceptron
+from chainrule.recipes.options import read_widths
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -30,7 +31,7 @@ def _small_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = numbers.uniform(0, 0.2, (80, 8, 8)).astype(np.float32)
     x[np.arange(80), labels // 8, labels % 8] = 1
     data = (x[:60], labels[:60]), (x[60:], labels[60:])
-    monkeypatch.setitem(images.LOADERS, "digits", lambda: data)
+    monkeypatch.setitem(perceptron.LOADERS, "digits", lambda: data)
     monkeypatch.chdir(tmp_path)
 
 
@@ -104,7 +105,7 @@ def test_evaluate_measures_a_folder_or_a_file() -> None:
 
 def test_predict_writes_the_classes_of_rows() -> None:
     folder = trained()
-    (_, _), (x, _) = images.LOADERS["digits"]()
+    (_, _), (x, _) = perceptron.LOADERS["digits"]()
     np.save("x.npy", x)
     np.savetxt("x.csv", x.reshape(20, 64), delimiter=",")
     for name in ("x.npy", "x.csv"):
@@ -161,9 +162,9 @@ def test_what_cannot_be_read_is_a_usage_error(arguments: tuple[str, ...]) -> Non
 
 
 def test_widths_of_hidden_layers() -> None:
-    assert cli.read_widths(["8,4", "2"]) == (8, 4, 2)
+    assert read_widths(["8,4", "2"]) == (8, 4, 2)
     with pytest.raises(ArgumentError, match="positive whole numbers"):
-        cli.read_widths(["8,-4"])
+        read_widths(["8,-4"])
 
 
 def environment() -> dict[str, str]:

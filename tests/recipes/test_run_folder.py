@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import ArgumentError
-from chainrule.recipes.images import Plan
+from chainrule.recipes.perceptron import Plan
 from chainrule.recipes.run_folder import (
     choose_folder,
     draw_curve,

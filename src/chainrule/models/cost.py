@@ -88,7 +88,7 @@ def cost_of(model: Any, rows: int) -> Cost | None:
     """
     optimizer = model.optimizer or optimizers.get("adam")
     try:
-        forward = _forward_flops(model, rows)
+        forward = forward_flops(model, rows)
         graph, slots, count = _step(model, copy.copy(optimizer), rows)
     except (ChainruleError, NotImplementedError):
         return None
@@ -124,7 +124,7 @@ def _filled(shape: tuple[int | None, ...], rows: int) -> tuple[int, ...]:
     return (rows, *(n or 1 for n in shape[1:]))
 
 
-def _forward_flops(model: Any, rows: int) -> dict[str, int]:
+def forward_flops(model: Any, rows: int) -> dict[str, int]:
     """Operations of the forward pass by the path of the layer, as `model/dense`."""
     specs, structure = _inputs(model, rows)
 

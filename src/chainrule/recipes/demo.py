@@ -13,7 +13,7 @@ import numpy as np
 from chainrule import layers, optimizers
 from chainrule.explain import StepTrace, trace_step
 from chainrule.models import Sequential
-from chainrule.recipes.images import Images, Plan, build, load_images, train
+from chainrule.recipes.perceptron import Images, Plan, build, load_images, train
 from chainrule.recipes.pictures import (
     beside,
     curve_head,

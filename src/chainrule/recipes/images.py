@@ -1,71 +1,47 @@
-"""Recognise what small images show: data, network, training, report."""
+"""Tell what pictures show: data, network, training, measures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule import layers, optimizers, random
-from chainrule.datasets import digits, mnist
-from chainrule.errors import ArgumentError
-from chainrule.models import Sequential
-from chainrule.training.callbacks import Callback
+from chainrule import optimizers, random
+from chainrule.callbacks import Callback
+from chainrule.errors import ArgumentError, DataError, FormatError
+from chainrule.models import Model
+from chainrule.models.cost import forward_flops
+from chainrule.optimizers.schedules import OneCycle
+from chainrule.recipes import images_network as networks
+from chainrule.recipes.images_data import TEST, TRAIN, VALIDATION, Labelled
+from chainrule.recipes.images_measures import Measures, cross_entropy, measure
+from chainrule.recipes.images_parts import divide
+from chainrule.recipes.images_survey import (
+    Form,
+    Stream,
+    Survey,
+    choose_form,
+    decode,
+    fits_in_memory,
+    survey,
+)
 from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
 
-CLASSES = 10
-BRIGHTEST = 255.0
-LOADERS: dict[str, Callable[[], Any]] = {
-    "digits": digits.load_data,
-    "mnist": mnist.load_data,
-}
-
-
-@dataclass(frozen=True)
-class Images:
-    """A data set of labelled images.
-
-    Attributes:
-        name: `digits` or `mnist`.
-        x_train: images, rows first.
-        y_train: their classes.
-        x_test: images that training does not see.
-        y_test: their classes.
-    """
-
-    name: str
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one image."""
-        return self.x_train.shape[1:]
-
-
-def load_images(name: str) -> Images:
-    """The data set of this name.
-
-    Raises:
-        ArgumentError: when there is none.
-        DownloadError: when it is not here and cannot be fetched.
-    """
-    if name not in LOADERS:
-        raise ArgumentError(
-            "there is no such data set",
-            where="data",
-            got=repr(name),
-            expected=" or ".join(LOADERS),
-        )
-    (x_train, y_train), (x_test, y_test) = LOADERS[name]()
-    return Images(name, x_train, y_train, x_test, y_test)
+SEEN = 900_000  # pictures in training, by a network of 41 million products each
+SEEN_PLAIN = 600_000  # by plain convolutions, which need fewer
+PRODUCTS = 41e6
+EPOCHS = (10, 150)
+BATCHES = ((200, 8), (1000, 32), (math.inf, 64))  # pictures of a step, up to a number
+UNEVEN = 3.0  # how often the commonest class may be the rarest before they are weighed
+SAMPLE = 2000  # pictures by which levels are told where they do not fit in memory
+BEST = "best.safetensors"
+AT_ONCE = 64  # pictures that are looked at together
 
 
 @dataclass(frozen=True)
@@ -73,75 +49,358 @@ class Plan:
     """How to train.
 
     Attributes:
-        epochs: passes over the data.
-        batch_size: rows of a step.
-        hidden: the widths of the hidden layers.
-        activation: of the hidden layers.
-        optimizer: its name.
-        learning_rate: None takes the optimizer's own default.
-        dropout: the share of units dropped after each hidden layer.
-        seed: decides the first weights, the order of rows, and dropout.
+        model: a name of `images_network.BUILDERS`; None chooses by the pictures.
+        epochs: passes over the pictures; None chooses by their number and the network.
+        batch_size: pictures of a step; None chooses by their number.
+        learning_rate: the largest of the cycle.
+        weight_decay: see `AdamW`.
+        size: the longer side of what the network sees, or height and width.
+        augment: how pictures are changed while training; None chooses.
+        damaged: `skip` leaves damaged files out, `refuse` ends.
+        seed: decides the first weights, the order and the changes of pictures.
 
     Example:
-        >>> Plan(hidden=(32,), epochs=3).hidden
-        (32,)
+        >>> Plan(epochs=3).damaged
+        'skip'
     """
 
-    epochs: int = 10
-    batch_size: int = 32
-    hidden: tuple[int, ...] = (128,)
-    activation: str = "relu"
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    dropout: float = 0.0
+    model: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.05
+    size: tuple[int, ...] | None = None
+    augment: tuple[str, ...] | None = None
+    damaged: str = "skip"
     seed: int = 0
 
 
-def build(plan: Plan, images: Images) -> Sequential:
-    """A compiled network for these images: it takes them as the data set gives them.
+@dataclass
+class Problem:
+    """Labelled pictures in one form, those to learn from apart from the others.
 
-    Pixels of 0 to 255 are divided by 255 within the network, so that whoever uses it
-    later need not know.
+    Attributes:
+        data: all of them.
+        looks: what they are like.
+        form: what they are given.
+        parts: the places of those to learn from, to choose by and to measure on.
+        damaged: why files could not be read, by their names.
+        notes: what is to be told.
+        pixels: of all pictures, by place; None where they do not fit in memory.
     """
-    parts: list[Any] = [layers.Input(images.shape)]
-    if images.x_train.dtype == np.uint8:
-        parts.append(layers.Rescaling(1 / BRIGHTEST))
-    parts.append(layers.Flatten())
-    for width in plan.hidden:
-        parts.append(layers.Dense(width, activation=plan.activation))
-        if plan.dropout:
-            parts.append(layers.Dropout(plan.dropout))
-    parts.append(layers.Dense(CLASSES, activation="softmax"))
+
+    data: Labelled
+    looks: Survey
+    form: Form
+    parts: dict[str, Array]
+    damaged: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    pixels: Array | None = None
+
+    def labels(self, part: str) -> Array:
+        """The labels of a part."""
+        return self.data.labels[self.parts[part]]
+
+    def pictures(self, part: str) -> Array | Stream:
+        """The pictures of a part: in memory, or read when they are needed."""
+        places = self.parts[part]
+        if self.pixels is not None:
+            return np.asarray(self.pixels[places])
+        return Stream(self.data.origin, self.data.labels, places, self.form)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was learnt.
+
+    Attributes:
+        network: with the weights that were kept.
+        history: of the training.
+        measures: on the pictures held out.
+        epochs: how many were planned.
+        batch_size: pictures of a step.
+        changes: of pictures, while training.
+    """
+
+    network: Model
+    history: History
+    measures: Measures
+    epochs: int
+    batch_size: int
+    changes: tuple[str, ...]
+
+
+def pose(data: Labelled, plan: Plan, form: Form | None = None) -> Problem:
+    """Look at pictures, give them one form, and hold some out.
+
+    Args:
+        data: labelled pictures.
+        plan: how to train.
+        form: of the pictures, where it is given.
+
+    Raises:
+        ArgumentError: when the plan names what there is not.
+        DataError: when too few can be read.
+        FormatError: when one is damaged and the plan refuses that.
+    """
+    check_plan(plan)
+    looks = survey(data.origin, len(data))
+    whole = _whole(data, looks.problems, plan)
+    if form is None:
+        form = choose_form(looks, plan.size)
+    keep = fits_in_memory(len(data), form)
+    decoded, problems = decode(data.origin, whole, form, keep)
+    pixels = None
+    if keep:
+        pixels = _spread(decoded, whole, len(data))
+    problems |= looks.problems
+    whole = _whole(data, problems, plan)
+    named = {data.origin.called(row): why for row, why in sorted(problems.items())}
+    parts, notes = divide(data, np.asarray(whole), plan.seed)
+    return Problem(data, looks, form, parts, named, [*data.notes, *notes], pixels)
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse what there is not, before pictures are read.
+
+    Raises:
+        ArgumentError: with what there is.
+    """
+    if plan.damaged not in ("skip", "refuse"):
+        raise ArgumentError(
+            "damaged files are left out, or refused",
+            where="damaged",
+            got=repr(plan.damaged),
+            expected="skip or refuse",
+        )
+    if plan.model is not None:
+        networks.check_kind(plan.model)
+    networks.check_changes(plan.augment or ())
+
+
+def _whole(data: Labelled, problems: dict[int, str], plan: Plan) -> list[int]:
+    """The places of pictures that can be read.
+
+    Raises:
+        FormatError: when there are others, and the plan refuses that.
+        DataError: when none is left.
+    """
+    if problems and plan.damaged == "refuse":
+        row = min(problems)
+        raise FormatError(
+            "a picture cannot be read",
+            where=data.origin.called(row),
+            got=problems[row],
+            fix="--damaged skip leaves such files out and names them",
+        )
+    whole = [row for row in range(len(data)) if row not in problems]
+    if not whole:
+        raise DataError(
+            "none of the pictures can be read",
+            where=data.name,
+            got=next(iter(problems.values())),
+        )
+    return whole
+
+
+def _spread(decoded: Array, rows: Sequence[int], count: int) -> Array:
+    """Pictures at their places among all."""
+    if len(rows) == count:
+        return decoded
+    pixels = np.zeros((count, *decoded.shape[1:]), np.uint8)
+    pixels[rows] = decoded
+    return pixels
+
+
+def epochs_for(pictures: int, flops: float, most: int = SEEN) -> int:
+    """Passes over so many pictures, for a network of so many operations a picture.
+
+    Example:
+        >>> epochs_for(15_000, 2 * 41e6), epochs_for(20, 1e6), epochs_for(60_000, 1e8)
+        (60, 150, 12)
+    """
+    low, high = EPOCHS
+    seen = most * min(1.0, 2 * PRODUCTS / max(flops, 1.0))
+    return min(max(round(seen / pictures), low), high)
+
+
+def _epochs(pictures: int, network: Model) -> int:
+    most = SEEN_PLAIN if network.name == networks.PLAIN else SEEN
+    return epochs_for(pictures, sum(forward_flops(network, 1).values()), most)
+
+
+def batch_for(pictures: int) -> int:
+    """Pictures of a step, for so many in all."""
+    return next(size for limit, size in BATCHES if pictures < limit)
+
+
+def class_weights(counts: Array) -> dict[int, float] | None:
+    """A weight for every class where they are very uneven: by the root of their share.
+
+    Example:
+        >>> class_weights(np.array([100, 100])), class_weights(np.array([64, 4]))
+        (None, {0: 0.85, 1: 3.4})
+    """
+    present = counts[counts > 0]
+    if present.max() <= UNEVEN * present.min():
+        return None
+    roots = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1)), 0.0)
+    scale = counts.sum() / (counts * roots).sum()
+    return {label: round(float(w), 6) for label, w in enumerate(roots * scale)}
+
+
+def start_network(problem: Problem, plan: Plan) -> Model:
+    """A new network for these pictures."""
+    kind = plan.model or networks.choose_model(problem.form)
+    pictures = problem.pictures(TRAIN)
+    sample = pictures
+    if isinstance(pictures, Stream):
+        chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), SAMPLE))
+        sample = np.stack([pictures.pixels(round(place)) for place in chosen])
+    levels = networks.measure_levels(np.asarray(sample))
     with random.stream(random.key(plan.seed)):
-        model = Sequential(parts, name=images.name)
-    optimizer = optimizers.get(plan.optimizer)
-    if plan.learning_rate is not None:
-        optimizer.learning_rate = plan.learning_rate
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+        return networks.build_network(
+            kind, problem.form, problem.data.class_names, levels
+        )
 
 
-def train(
-    model: Sequential,
-    images: Images,
+def learn(
+    problem: Problem,
     plan: Plan,
-    verbose: str | int = "auto",
-    callbacks: Sequence[Callback] = (),
-    resume: Path | None = None,
-) -> History:
-    """Train on the training images; the test images are measured after each epoch.
+    folder: Path,
+    show: Callable[[str], object] = lambda line: None,
+    network: Model | None = None,
+) -> Outcome:
+    """Train a network and measure it on the pictures held out.
 
-    Nothing is chosen by what is measured on the test images, so the last accuracy is
-    what new images can expect.
+    Args:
+        problem: of `pose`.
+        plan: how to train.
+        folder: of the run, from which one that is cut short goes on.
+        show: is told of every epoch.
+        network: to go on from; None begins a new one.
     """
-    return model.fit(
-        images.x_train,
-        images.y_train,
-        batch_size=plan.batch_size,
-        epochs=plan.epochs,
-        validation_data=(images.x_test, images.y_test),
-        seed=plan.seed,
-        verbose=verbose,
-        callbacks=callbacks,
-        resume=resume,
+    if network is None:
+        network = start_network(problem, plan)
+    counts = problem.data.counts(problem.parts[TRAIN])
+    rows = len(problem.parts[TRAIN])
+    epochs = plan.epochs or _epochs(rows, network)
+    batch = min(plan.batch_size or batch_for(rows), rows)
+    names = problem.data.class_names
+    if plan.augment is None:
+        changes = networks.choose_changes(problem.form, names)
+    else:
+        changes = networks.check_changes(plan.augment)
+    training = networks.with_changes(network, changes, problem.form)
+    steps = rows // batch
+    training.compile(
+        make_optimizer(plan, steps * epochs),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
+    watch = Watch(problem, network, folder, epochs, show)
+    pictures = problem.pictures(TRAIN)
+    in_memory = isinstance(pictures, np.ndarray)
+    history = training.fit(
+        pictures,
+        problem.labels(TRAIN) if in_memory else None,
+        batch_size=batch,
+        steps_per_epoch=steps,
+        epochs=epochs,
+        class_weight=class_weights(counts),
+        seed=plan.seed,
+        callbacks=[watch],
+        resume=folder,
+        verbose=0,
+    )
+    if watch.best is not None and (folder / BEST).exists():
+        network.load_weights(folder / BEST)
+    said = look_at(network, problem.pictures(TEST))
+    return Outcome(
+        network, history, measure(problem.labels(TEST), said), epochs, batch, changes
+    )
+
+
+def make_optimizer(plan: Plan, steps: int) -> optimizers.Optimizer:
+    """AdamW on one cycle of learning rates."""
+    rate = OneCycle(plan.learning_rate, max(2, steps))
+    optimizer = optimizers.AdamW(rate, weight_decay=plan.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def look_at(network: Any, pictures: Array | Stream) -> Array:
+    """The probabilities of the classes for pictures, float32 `(n, classes)`."""
+    found = []
+    for start in range(0, len(pictures), AT_ONCE * 16):
+        stop = min(start + AT_ONCE * 16, len(pictures))
+        if isinstance(pictures, Stream):
+            group = np.stack([pictures.pixels(row) for row in range(start, stop)])
+        else:
+            group = pictures[start:stop]
+        missing = -len(group) % AT_ONCE
+        if missing:  # one shape for all, so that one program is compiled
+            rest = np.repeat(group[-1:], missing, axis=0)
+            group = np.concatenate([group, rest])
+        said = network.predict(group, batch_size=AT_ONCE, verbose=0)
+        found.append(said[: stop - start])
+    return np.concatenate(found)
+
+
+class Watch(Callback):
+    """Looks at the pictures to choose by after each epoch, and keeps the best weights.
+
+    Args:
+        problem: whose pictures it looks at.
+        network: that is trained.
+        folder: where it keeps the best weights.
+        epochs: how many there will be.
+        show: is told of every epoch.
+
+    Attributes:
+        best: accuracy and negative loss of the weights that were kept; None before.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        network: Model,
+        folder: Path,
+        epochs: int,
+        show: Callable[[str], object],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.folder = folder
+        self.epochs = epochs
+        self.show = show
+        self.best: tuple[float, float] | None = None
+        self.labels = problem.labels(VALIDATION)
+        self.pictures = problem.pictures(VALIDATION)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Measure, and keep what is best."""
+        logs = {} if logs is None else logs
+        line = (
+            f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', math.nan):.4f}"
+            f"  accuracy {logs.get('accuracy', math.nan):.2%}"
+        )
+        if len(self.labels):
+            said = look_at(self.network, self.pictures)
+            loss = cross_entropy(self.labels, said)
+            accuracy = float((said.argmax(axis=1) == self.labels).mean())
+            logs.update(val_loss=loss, val_accuracy=accuracy)
+            line += f"  held out: loss {loss:.4f}  accuracy {accuracy:.2%}"
+            if self.best is None or (accuracy, -loss) > self.best:
+                self.best = (accuracy, -loss)
+                self.network.save_weights(self.folder / BEST)
+        self.show(line)
+
+    def state(self) -> dict[str, Any]:
+        """The best so far."""
+        return {"best": None if self.best is None else list(self.best)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        best = state["best"]
+        self.best = None if best is None else (float(best[0]), float(best[1]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, DataError
-from chainrule.recipes.images import load_images
+from chainrule.recipes.perceptron import load_images
 from chainrule.training.files import write_atomically
 
 Array = np.ndarray[Any, Any]
