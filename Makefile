@@ -9,7 +9,7 @@ TORCH := torch==2.13.0
 
 # What chainrule is measured against, each in an environment of its own.
 PEERS := torch jax keras sklearn
-BENCH_torch := $(TORCH) numpy
+BENCH_torch := $(TORCH) numpy onnx onnxruntime
 BENCH_jax := jax
 BENCH_keras := keras tensorflow
 BENCH_sklearn := scikit-learn

@@ -14,19 +14,26 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.measure import Contest, Setup, measure_startup
-from benchmarks.page import page_text
+from benchmarks.measure import Contest, Setup, measure_kernels, measure_startup
+from benchmarks.page import page_text, workloads_of
 from benchmarks.report import show
 from benchmarks.results import Report
 from benchmarks.systems import OURS, PEERS, REPOSITORY
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import DENSE, PICTURES, WORKLOADS
 
 STARTUP = "startup"
+ANSWERS = "resnet20_infer"
+# Names that stand for several.
+GROUPS = {
+    "dense": (*DENSE, STARTUP),
+    "pictures": tuple(PICTURES),
+    ANSWERS: tuple(name for name in PICTURES if name.startswith(ANSWERS)),
+}
 # A peer that is named brings its other way along.
 TOGETHER = {"torch": ("torch", "torch-compile")}
 # Whoever wants to start soon does not compile; `torch` speaks for PyTorch.
 SLOW_STARTERS = ("torch-compile",)
-BUDGET = 60.0
+BUDGET = 40.0
 QUICK_BUDGET = 10.0
 
 
@@ -34,15 +41,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     names = (*WORKLOADS, STARTUP)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help=", ".join(names)
-    )
+    known = f"{', '.join(names)}; several: {', '.join(GROUPS)}"
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=known)
     default = ",".join(name for name in PEERS if name != "torch-compile")
     parser.add_argument(
         "--peers", default=default, help=f"separated by commas; {default} by default"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write a page")
+    parser.add_argument(
+        "--kernels",
+        action="store_true",
+        help="only list what each kernel of chainrule's step takes",
+    )
     parser.add_argument("--repeats", type=int, help="pairs of runs; 5 by default")
     parser.add_argument("--threads", type=int, default=machine.cores())
     parser.add_argument(
@@ -55,14 +66,27 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="the folder with the environments that make bench prepares",
     )
     chosen = parser.parse_args(arguments)
-    chosen.workloads = chosen.workloads or list(names)
+    chosen.named = chosen.workloads or list(names)
+    spread = [each for name in chosen.named for each in GROUPS.get(name, (name,))]
+    chosen.workloads = list(dict.fromkeys(spread))
     unknown = set(chosen.workloads) - set(names)
     if unknown:
-        known = ", ".join(names)
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {known}")
+    if chosen.page and chosen.page.exists():
+        _keep_page(parser, chosen)
     chosen.peers = _peers(parser, chosen.peers)
     chosen.repeats = chosen.repeats or (2 if chosen.quick else 5)
     return chosen
+
+
+def _keep_page(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """Refuse to write over a page that has figures of other workloads."""
+    lost = [x for x in workloads_of(chosen.page) if x not in chosen.workloads]
+    if lost:
+        parser.error(
+            f"{chosen.page} has the figures of {', '.join(lost)}, which this call does "
+            "not measure and would lose: name those too, or another page"
+        )
 
 
 def _peers(parser: argparse.ArgumentParser, text: str) -> list[str]:
@@ -78,23 +102,28 @@ def _peers(parser: argparse.ArgumentParser, text: str) -> list[str]:
 def _command(chosen: argparse.Namespace) -> str:
     """The command that measures the same again; folders and files are left out."""
     parts = ["python", "-m", "benchmarks"]
-    if chosen.workloads != [*WORKLOADS, STARTUP]:
-        parts += chosen.workloads
+    if chosen.named != [*WORKLOADS, STARTUP]:
+        parts += chosen.named
     if chosen.peers != list(PEERS):
         parts += ["--peers", ",".join(chosen.peers)]
     parts += ["--repeats", str(chosen.repeats)] + ["--quick"] * chosen.quick
     return " ".join(parts)
 
 
-def measure(chosen: argparse.Namespace, console: Console) -> Report:
-    """Measure all that was asked for."""
-    setup = Setup(
+def _setup(chosen: argparse.Namespace) -> Setup:
+    console = Console(stderr=True)
+    return Setup(
         chosen.threads,
         chosen.repeats,
         QUICK_BUDGET if chosen.quick else BUDGET,
         chosen.environments,
         lambda line: console.print(f"[dim]{line}[/]", highlight=False),
     )
+
+
+def measure(chosen: argparse.Namespace) -> Report:
+    """Measure all that was asked for."""
+    setup = _setup(chosen)
     report = Report(
         command=_command(chosen),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,12 +152,17 @@ def measure(chosen: argparse.Namespace, console: Console) -> Report:
 def main(arguments: Sequence[str]) -> int:
     """Measure, show and write."""
     chosen = parse(arguments)
-    report = measure(chosen, Console(stderr=True))
+    if chosen.kernels:
+        for name in chosen.workloads:
+            if name != STARTUP:
+                print(measure_kernels(_setup(chosen), WORKLOADS[name]), end="\n\n")
+        return 0
+    report = measure(chosen)
     show(report, Console())
     if chosen.json:
         chosen.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
     if chosen.page:
-        chosen.page.write_text(page_text(report))
+        chosen.page.write_text(page_text(report, chosen.page.name))
     failed = any(t.systems[OURS].missing for t in report.workloads.values())
     return 1 if failed else 0
 

@@ -38,7 +38,7 @@ class Setup:
     Attributes:
         threads: how many threads each system uses.
         repeats: how many pairs of runs there are with each peer.
-        budget: seconds after which no further pair is begun.
+        budget: seconds that the pairs with a peer may take, after the first pair.
         environments: where the environments of the peers are.
         tell: is told what is going on.
     """
@@ -157,11 +157,12 @@ class Contest:
         )
 
     def run(self, peers: Sequence[str]) -> Trained:
-        """Measure."""
+        """Measure; peers that only answer sit training out."""
+        if not self.workload.infers:
+            peers = [name for name in peers if SYSTEMS[name].trains]
         with ExitStack() as stack:
-            self.data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            for name, array in zip("xy", make_data(self.workload), strict=True):
-                np.save(self.data / f"{name}.npy", array)
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            self.arrays = make_data(self.workload)
             ours = self._enter(OURS)
             if ours is None:
                 return self.result
@@ -190,12 +191,16 @@ class Contest:
         entry = SYSTEMS[name]
         measured = self.result.systems[name] = Measured(entry.label)
         measured.missing = self.setup.missing(entry)
-        if not entry.trains(self.workload):
+        if not entry.has_layers_of(self.workload):
             measured.missing = "has no such layers"
         if measured.missing:
             return None
         self.setup.tell(f"{self.workload.name}: {name}")
-        worker = Worker(self.setup, entry, self.workload, self.data, self.cache)
+        own = self.workload.with_rows(self.workload.rows_for(name))
+        if own.rows < self.workload.rows:
+            measured.steps = own.steps
+        data = self._data(own.rows)
+        worker = Worker(self.setup, entry, own, data, self.cache)
         try:
             hello = worker.hello()
             measured.versions = hello["versions"]
@@ -208,12 +213,23 @@ class Contest:
             return None
         return worker
 
+    def _data(self, rows: int) -> Path:
+        """A folder with the first rows of the data."""
+        folder = self.folder / str(rows)
+        if not folder.exists():
+            folder.mkdir()
+            for name, array in zip("xy", self.arrays, strict=True):
+                np.save(folder / f"{name}.npy", array[:rows])
+        return folder
+
     def _leave(self, name: str, worker: Worker) -> None:
         """Ask what is left to know."""
         measured = self.result.systems[name]
         try:
             measured.beyond_data_bytes = worker.ask("memory")["bytes"]
-            measured.loss = worker.ask("loss")["loss"]
+            measured.parameters = worker.ask("parameters")["count"]
+            if not self.workload.infers:
+                measured.loss = worker.ask("loss")["loss"]
         except WorkerError as error:
             measured.missing = str(error)
         finally:
@@ -228,7 +244,8 @@ class Contest:
         """Runs in turns; a ratio for each turn with two in it."""
         started = time.perf_counter()
         for turn in range(self.setup.repeats):
-            if turn and time.perf_counter() - started > self.setup.budget:
+            taken = time.perf_counter() - started
+            if turn and taken * (turn + 1) / turn > self.setup.budget:
                 return
             seconds = [self._one_run(name, worker) for name, worker in workers]
             if len(workers) > 1:
@@ -241,6 +258,8 @@ class Contest:
         if "fit_seconds" in answer and not measured.seconds:
             _note_growth(measured, answer["fit_seconds"], answer["resident_bytes"])
         seconds: float = answer["seconds"]
+        if measured.steps is not None:  # fewer than a whole run has
+            seconds *= self.workload.steps / measured.steps
         measured.seconds.append(seconds)
         return seconds
 
@@ -251,6 +270,26 @@ def _note_growth(measured: Measured, seconds: list[float], held: list[int]) -> N
     early = statistics.median(seconds[tenth : 2 * tenth] or seconds)
     measured.time_growth = statistics.median(seconds[-tenth:]) / early
     measured.memory_growth_bytes = held[-1] - held[min(2 * tenth, len(held)) - 1]
+
+
+def measure_kernels(setup: Setup, workload: Workload) -> str:
+    """What each kernel of our step takes, on one thread: the report of the program.
+
+    Raises:
+        WorkerError: when the process ended instead.
+    """
+    few = workload.with_rows(workload.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in zip("xy", make_data(few), strict=True):
+            np.save(Path(folder, f"{name}.npy"), array)
+        worker = Worker(setup, SYSTEMS[OURS], few, Path(folder), Path(folder, "cache"))
+        try:
+            worker.hello()
+            worker.ask("warm")
+            text: str = worker.ask("kernels")["text"]
+        finally:
+            worker.close()
+    return text
 
 
 def measure_startup(setup: Setup, names: Sequence[str]) -> dict[str, Startup]:

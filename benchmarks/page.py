@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from benchmarks.report import COLUMNS, absent, cells, startup_cells
+from benchmarks.report import COLUMNS, absent, cells, rate, shortened, startup_cells
 from benchmarks.results import Report
 from benchmarks.systems import OURS, SYSTEMS
 from benchmarks.verdicts import verdicts
@@ -17,7 +19,7 @@ and how, is in [Benchmarks](benchmarks.md).
 
 ```console
 $ make bench
-$ .venv/bin/{command} --page docs/performance.md
+$ .venv/bin/{command} --page docs/{file}
 ```
 
 | machine | |
@@ -34,17 +36,23 @@ WORKLOADS_HEAD = """\
 ## Workloads
 
 Seconds are the median of a run ({repeats} at most with each peer, in turns with ours);
-a step is forward, backward and Adam in float32. `times ours` is the median ratio of the
-pairs. The first run includes compiling, with empty caches. Memory is the peak of the
-whole process less the data. The loss, over the first 1,000 samples and without dropout,
-shows that everybody trained; ours has run more often.
+a step is forward, backward and Adam in float32, or an answer where the network only
+answers. `times ours` is the median ratio of the pairs. The first run includes
+compiling, with empty caches. Memory is the peak of the whole process less the data. The
+loss, over the first 1,000 samples and without dropout, shows that everybody trained;
+ours has run more often.
 """
 
 
-def page_text(report: Report) -> str:
-    """The whole page."""
+def workloads_of(page: Path) -> list[str]:
+    """The workloads whose figures stand on a page."""
+    return re.findall(r"^### (\w+)$", page.read_text(), re.MULTILINE)
+
+
+def page_text(report: Report, file: str = "performance.md") -> str:
+    """The whole page, for a file of this name."""
     parts = [
-        _head(report),
+        _head(report, file),
         "## What was wanted\n",
         *_table(("workload", "wanted", "measured", ""), _verdict_rows(report)),
         "",
@@ -53,7 +61,8 @@ def page_text(report: Report) -> str:
     for name, trained in report.workloads.items():
         rows = [cells(system, trained, m) for system, m in trained.systems.items()]
         parts += [f"### {name}\n", f"{trained.summary}.\n", *_table(COLUMNS, rows), ""]
-        parts += [f"{line}.\n" for line in absent(trained.systems)]
+        notes = (*absent(trained.systems), *shortened(trained), *rate(report, trained))
+        parts += [f"{line}.\n" for line in notes]
         parts += _growths(report, name)
     if report.startup:
         rows = [startup_cells(name, result) for name, result in report.startup.items()]
@@ -64,11 +73,12 @@ def page_text(report: Report) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _head(report: Report) -> str:
+def _head(report: Report, file: str) -> str:
     machine, limits = report.machine, report.limits
     return HEAD.format(
         date=report.date[:10],
         command=report.command,
+        file=file,
         processor=machine["processor"],
         threads=report.threads,
         memory=machine["memory_gib"],

@@ -52,6 +52,25 @@ def absent(systems: Mapping[str, Measured | Startup]) -> list[str]:
     return [f"{name}: {each.missing}" for name, each in systems.items() if each.missing]
 
 
+def shortened(trained: Trained) -> list[str]:
+    """Whose runs were shorter, and are told as if they were not."""
+    return [
+        f"{name}: runs of {each.steps} of the {trained.steps} steps; the seconds are "
+        "those of a whole run at that pace"
+        for name, each in trained.systems.items()
+        if each.steps is not None
+    ]
+
+
+def rate(report: Report, trained: Trained) -> list[str]:
+    """How much arithmetic we do a second, in products and convolutions."""
+    limit = report.limits.get("fma_gflops")
+    if not limit or trained.gflops is None:
+        return []
+    share = trained.gflops / limit
+    return [f"{OURS}: {trained.gflops:.0f} GFLOP/s, {share:.0%} of the limit"]
+
+
 def show(report: Report, console: Console) -> None:
     """Print all tables."""
     for name, trained in report.workloads.items():
@@ -60,7 +79,8 @@ def show(report: Report, console: Console) -> None:
             table.add_column(column, justify="right" if number else "left")
         for system, measured in trained.systems.items():
             table.add_row(*cells(system, trained, measured))
-        console.print(table, *absent(trained.systems), sep="\n")
+        notes = (*absent(trained.systems), *shortened(trained), *rate(report, trained))
+        console.print(table, *notes, sep="\n")
     if report.startup:
         title = "startup: process start to first finished step of mlp, seconds"
         table = Table("system", "cold cache", "warm cache", title=title)

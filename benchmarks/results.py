@@ -21,6 +21,8 @@ class Measured:
     warmup_seconds: float | None = None
     import_seconds: float | None = None
     loss: float | None = None
+    parameters: int | None = None
+    steps: int | None = None
     beyond_data_bytes: int | None = None
     fits: int | None = None
     time_growth: float | None = None

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 
 from benchmarks.workloads import WORKLOADS, Workload
 
-# What `Workload.quick` and `startup` change; the rest both processes know by name.
-CHANGED = ("rows", "epochs", "fits", "few_fits")
+# What may differ from the entry; the rest both processes know by name.
+CHANGED = ("rows", "batch_size", "epochs", "fits", "few_fits", "few_steps")
 
 
 def workload_text(workload: Workload) -> str:
@@ -26,5 +26,6 @@ def workload_from(text: str) -> Workload:
     """The workload that `workload_text` wrote."""
     changes = json.loads(text)
     workload = WORKLOADS[changes.pop("name")]
-    changes["few_fits"] = tuple((name, count) for name, count in changes["few_fits"])
+    for few in ("few_fits", "few_steps"):
+        changes[few] = tuple((name, count) for name, count in changes[few])
     return replace(workload, **changes)

@@ -3,10 +3,10 @@
     python -m benchmarks.worker serve SYSTEM WORKLOAD.json FOLDER
     python -m benchmarks.worker start SYSTEM WORKLOAD.json
 
-`serve` reads the data in FOLDER and then obeys `warm`, `run SEED`, `loss` and `memory`,
-each answered by a line of JSON. `start` trains for as long as the workload says, on
-data of its own, and says when the last step is finished: how long a process takes to
-get there is for the parent to see.
+`serve` reads the data in FOLDER and then obeys `warm`, `run SEED`, `loss`, `memory`,
+`parameters` and, if it is ours, `kernels`, each answered by a line of JSON. `start`
+trains for as long as the workload says, on data of its own, and says when the last step
+is finished: how long a process takes to get there is for the parent to see.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from typing import Any, TextIO, cast
 
 import numpy as np
 
+from benchmarks.networks import Array
 from benchmarks.systems import SYSTEMS
 from benchmarks.systems.base import System
 from benchmarks.transport import workload_from
-from benchmarks.workloads import Array, Workload, make_data
+from benchmarks.workloads import Workload, make_data
 
 LOSS_ROWS = 1_000
 
@@ -54,20 +55,23 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 class Steady:
-    """Trains one model, run after run."""
+    """Trains one model, or has it answer, run after run."""
 
     def __init__(self, system: System, workload: Workload, x: Array, y: Array) -> None:
-        self.system = system
+        self.system, self.infers = system, workload.infers
         self.model = system.build(workload, x, y, seed=0)
 
     def warm(self) -> dict[str, Any]:
-        """Train once, which compiles what is compiled."""
+        """Run once, which compiles what is compiled."""
         return self.run(0)
 
     def run(self, seed: int) -> dict[str, Any]:
-        """Train for the epochs of a run."""
+        """Train for the epochs of a run, or answer for all rows."""
         started = time.perf_counter()
-        self.system.train(self.model, seed)
+        if self.infers:
+            self.system.infer(self.model)
+        else:
+            self.system.train(self.model, seed)
         return {"seconds": time.perf_counter() - started}
 
 
@@ -133,6 +137,10 @@ def serve(name: str, workload: Workload, folder: Path, answers: TextIO) -> None:
             answer(trainer.run(int(arguments[0])))
         elif command == "loss":
             answer({"loss": system.loss(trainer.model, LOSS_ROWS)})
+        elif command == "parameters":
+            answer({"count": system.parameters(trainer.model)})
+        elif command == "kernels":
+            answer({"text": cast(Any, system).kernels(trainer.model)})
         elif command == "memory":
             answer({"bytes": resident(peak=True) - data_bytes})
 

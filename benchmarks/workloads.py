@@ -1,17 +1,35 @@
 """What is trained: the networks, their data, and what the project wants to reach.
 
 A workload is data that every system reads in its own terms, so a new one is an entry of
-`WORKLOADS`; a new kind of layer is a class here and a row in each system.
+`WORKLOADS`; a new kind of layer is a class of `networks` and a row in each system.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 import numpy as np
 
-Array: TypeAlias = np.ndarray[Any, Any]
+from benchmarks.networks import (
+    Array,
+    BatchNorm,
+    Beside,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Enlarge,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    MaxPool,
+    Relu,
+    Residual,
+    Shape,
+    Widen,
+    walk,
+)
+from benchmarks.samples import make_maps, make_pixels, make_rows
 
 LEARNING_RATE = 0.001
 BETA_1 = 0.9
@@ -20,43 +38,15 @@ EPSILON = 1e-7
 WEIGHT_DECAY = 0.004
 GLOBAL_CLIPNORM = 1.0
 COSINE_EPOCHS = 10
-MOMENTUM = 0.99
 VARIANCE_EPSILON = 1e-3
-DATA_SEED = 20240607
 QUICK_FITS = 5
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A dense layer; `activation` is "relu" or none."""
-
-    units: int
-    activation: str | None = None
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Dropout of this share of its inputs."""
-
-    rate: float
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """Batch normalization over the samples; `MOMENTUM` of the moving statistics."""
-
-
-@dataclass(frozen=True)
-class Relu:
-    """`max(x, 0)`."""
-
-
-Layer: TypeAlias = Dense | Dropout | BatchNorm | Relu
+QUICK_STEPS = 2
+BORDER = 4  # pixels by which a picture grows before a window is cut out of it
 
 
 @dataclass(frozen=True)
 class Target:
-    """How many times as fast as a peer training must be.
+    """How many times as fast as a peer we must be.
 
     Attributes:
         peers: whom it is measured against; the fastest of them where there are several.
@@ -77,27 +67,32 @@ class Workload:
     Attributes:
         name: its name on the command line.
         summary: what it is, in words.
-        inputs: features of a sample.
+        shape: of a sample, channels last.
         layers: the network; the loss is applied to what the last one gives, unscaled.
         scheduled: whether training is that of AdamW with `WEIGHT_DECAY` of all weights,
             gradients clipped to `GLOBAL_CLIPNORM` together, and a learning rate that
             falls along a cosine for `COSINE_EPOCHS`; otherwise Adam.
-        loss: `classes` (softmax cross-entropy), `binary` (sigmoid cross-entropy) or
-            `squared` (mean squared error).
+        loss: `classes` (softmax cross-entropy; of every pixel where the network gives
+            maps), `binary` (sigmoid cross-entropy) or `squared` (mean squared error).
         rows: samples of an epoch.
         batch_size: samples of a step.
         epochs: epochs of a measured run, or of each fit.
         fits: how many networks a run makes and trains one after the other; 0 trains the
             same one from run to run.
         few_fits: systems that get fewer fits because one of theirs takes seconds.
+        few_steps: systems that take so many steps in a run because one of theirs takes
+            long; their time is that of a whole run at the same pace.
         targets: what is to be reached.
         share_of_limit: the share of the measured arithmetic limit to be reached.
         smallest_memory: whether training must need less memory than in every peer.
+        augmented: whether, in training, half of the pictures are mirrored, and each is
+            a window of the picture with `BORDER` zeros on all sides.
+        infers: whether the network only answers, batch after batch, and does not train.
     """
 
     name: str
     summary: str
-    inputs: int
+    shape: Shape
     layers: tuple[Layer, ...]
     loss: str
     rows: int
@@ -109,6 +104,9 @@ class Workload:
     share_of_limit: float | None = None
     smallest_memory: bool = False
     scheduled: bool = False
+    few_steps: tuple[tuple[str, int], ...] = ()
+    augmented: bool = False
+    infers: bool = False
 
     @property
     def cosine_steps(self) -> int:
@@ -118,7 +116,8 @@ class Workload:
     @property
     def outputs(self) -> int:
         """Width of the last layer."""
-        return next(x.units for x in reversed(self.layers) if isinstance(x, Dense))
+        kernels = (x.kernel(shape) for x, shape in walk(self.layers, self.shape))
+        return [kernel[-1] for kernel in kernels if kernel is not None][-1]
 
     @property
     def samples(self) -> int:
@@ -131,29 +130,39 @@ class Workload:
         return -(-self.rows // self.batch_size) * self.epochs
 
     def flops(self) -> float:
-        """Floating-point operations of one run's matrix products.
+        """Floating-point operations of one run's matrix products and convolutions.
 
-        Forward, the gradient of the weights and the gradient of the inputs take
-        `2 * rows * inputs * outputs` each; the first layer's inputs need no gradient.
+        Forward, the gradient of the weights and the gradient of the inputs take two for
+        every multiply-add; the first layer's inputs need no gradient.
         """
-        total, width = 0.0, self.inputs
-        for position, layer in enumerate(self.layers):
-            if isinstance(layer, Dense):
-                products = 3 if position else 2
-                total += products * 2.0 * width * layer.units
-                width = layer.units
-        return total * self.samples
+        found = [x.multiply_adds(shape) for x, shape in walk(self.layers, self.shape)]
+        products = [each for each in found if each]
+        total = sum(products) if self.infers else 3 * sum(products) - products[0]
+        return 2.0 * total * self.samples
 
     def fits_for(self, system: str) -> int:
         """How many fits of a sweep this system makes."""
         return dict(self.few_fits).get(system, self.fits)
+
+    def rows_for(self, system: str) -> int:
+        """On how many of the rows this system trains in a run."""
+        steps = dict(self.few_steps).get(system)
+        return self.rows if steps is None else min(self.rows, steps * self.batch_size)
+
+    def with_rows(self, rows: int) -> Workload:
+        """The same with fewer samples."""
+        return replace(self, rows=rows)
 
     def quick(self) -> Workload:
         """A tenth of the work: enough to see that everything runs."""
         few = {"fits": min(self.fits, QUICK_FITS), "few_fits": (("keras", 2),)}
         if self.fits:
             return replace(self, **few)  # type: ignore[arg-type]
-        return replace(self, rows=max(self.batch_size, self.rows // 10))
+        return replace(
+            self,
+            rows=max(self.batch_size, self.rows // 10),
+            few_steps=tuple((name, QUICK_STEPS) for name, _ in self.few_steps),
+        )
 
 
 def _mlp(*units: int) -> tuple[Layer, ...]:
@@ -163,13 +172,13 @@ def _mlp(*units: int) -> tuple[Layer, ...]:
 
 _NORMALIZED: tuple[Layer, ...] = (Dense(128), BatchNorm(), Relu(), Dropout(0.2))
 
-WORKLOADS: dict[str, Workload] = {
+DENSE: dict[str, Workload] = {
     workload.name: workload
     for workload in (
         Workload(
             "mlp",
             "784-128-10, relu, ten classes, batch 32, 60,000 samples",
-            inputs=784,
+            shape=(784,),
             layers=_mlp(128, 10),
             loss="classes",
             rows=60_000,
@@ -184,7 +193,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "mlp_wide",
             "784-1024-1024-1024-10, relu, dropout 0.2, batch 128, 20,000 samples",
-            inputs=784,
+            shape=(784,),
             layers=(*(Dense(1024, "relu"), Dropout(0.2)) * 3, Dense(10)),
             loss="classes",
             rows=20_000,
@@ -196,7 +205,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "tabular",
             "30-64-64-64-1, relu, yes or no, batch 256, 100,000 rows",
-            inputs=30,
+            shape=(30,),
             layers=_mlp(64, 64, 64, 1),
             loss="binary",
             rows=100_000,
@@ -208,7 +217,7 @@ WORKLOADS: dict[str, Workload] = {
             "tabular_bn",
             "30-128-128-128-1, each batch norm, relu, dropout 0.2, yes or no, AdamW, "
             "cosine schedule, clipping, batch 256, 100,000 rows",
-            inputs=30,
+            shape=(30,),
             layers=(*_NORMALIZED * 3, Dense(1)),
             loss="binary",
             rows=100_000,
@@ -219,7 +228,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "tiny",
             "4-24-24-2, relu, two numbers, batch 32, 5 epochs of 32,000 rows",
-            inputs=4,
+            shape=(4,),
             layers=_mlp(24, 24, 2),
             loss="squared",
             rows=32_000,
@@ -231,7 +240,7 @@ WORKLOADS: dict[str, Workload] = {
             "sweep",
             "200 fits of 10-32-1, relu, one number, batch 32, 10 epochs of 1,000 rows; "
             "the time is that of one fit, making the model included",
-            inputs=10,
+            shape=(10,),
             layers=_mlp(32, 1),
             loss="squared",
             rows=1_000,
@@ -245,26 +254,167 @@ WORKLOADS: dict[str, Workload] = {
 }
 
 
+def _convolved(filters: int, size: int = 3, strides: int = 1) -> tuple[Layer, ...]:
+    """A convolution without bias, normalized."""
+    return Conv(filters, size, strides, use_bias=False), BatchNorm(0.9)
+
+
+def _residual(filters: int, strides: int = 1) -> tuple[Layer, ...]:
+    """Two convolutions beside a shortcut without weights (He et al., 2016)."""
+    inside = (*_convolved(filters, 3, strides), Relu(), *_convolved(filters))
+    shortcut = (Widen(filters),) if strides > 1 else ()
+    return Residual(inside, shortcut), Relu()
+
+
+def _separable(filters: int, strides: int = 1) -> tuple[Layer, ...]:
+    """A convolution of each channel, then one of each pixel (Howard et al., 2017)."""
+    depthwise = (Depthwise(3, strides), BatchNorm(0.9), Relu())
+    return *depthwise, *_convolved(filters, 1), Relu()
+
+
+def _u(filters: int, depth: int) -> tuple[Layer, ...]:
+    """Down to half the size, through the same again, and up (Ronneberger, 2015)."""
+    pair = (*_convolved(filters), Relu()) * 2
+    if not depth:
+        return pair
+    below = (MaxPool(), *_u(2 * filters, depth - 1), Enlarge(filters))
+    return *pair, Beside(below), *pair
+
+
+_RESNET20: tuple[Layer, ...] = (
+    *_convolved(16),
+    Relu(),
+    *_residual(16) * 3,
+    *(*_residual(32, 2), *_residual(32) * 2),
+    *(*_residual(64, 2), *_residual(64) * 2),
+    GlobalAverage(),
+    Dense(10),
+)
+
+PICTURES: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "cnn",
+            "28x28x1, convolutions 3x3 to 32 and 64 channels, each with pooling, "
+            "dropout 0.5, ten classes, batch 128, 6,400 pictures",
+            shape=(28, 28, 1),
+            layers=(
+                Conv(32, 3, padding="valid", activation="relu"),
+                MaxPool(),
+                Conv(64, 3, padding="valid", activation="relu"),
+                MaxPool(),
+                Flatten(),
+                Dropout(0.5),
+                Dense(10),
+            ),
+            loss="classes",
+            rows=6_400,
+            batch_size=128,
+            few_steps=(("jax", 3),),
+            targets=(Target(FASTEST, 1.5),),
+        ),
+        Workload(
+            "resnet20",
+            "ResNet-20 on 32x32x3, mirrored and cropped at random, ten classes, "
+            "batch 64, 1,280 pictures",
+            shape=(32, 32, 3),
+            layers=_RESNET20,
+            loss="classes",
+            rows=1_280,
+            batch_size=64,
+            few_steps=(("jax", 1),),
+            targets=(Target(FASTEST, 1.3),),
+            smallest_memory=True,
+            augmented=True,
+        ),
+        Workload(
+            "mobile",
+            "depthwise-separable convolutions, 32 to 512 channels, on 96x96x3, ten "
+            "classes, batch 32, 512 pictures",
+            shape=(96, 96, 3),
+            layers=(
+                *_convolved(32, 3, 2),
+                Relu(),
+                *_separable(64),
+                *(*_separable(128, 2), *_separable(128)),
+                *(*_separable(256, 2), *_separable(256)),
+                *(*_separable(512, 2), *_separable(512)),
+                GlobalAverage(),
+                Dense(10),
+            ),
+            loss="classes",
+            rows=512,
+            batch_size=32,
+            few_steps=(("jax", 1),),
+            targets=(Target(FASTEST, 1.5),),
+        ),
+        Workload(
+            "unet",
+            "U-Net of depth 3 on 64x64x3, 16 to 128 channels, four classes a pixel, "
+            "batch 8, 160 pictures",
+            shape=(64, 64, 3),
+            layers=(*_u(16, 3), Conv(4, 1)),
+            loss="classes",
+            rows=160,
+            batch_size=8,
+            few_steps=(("jax", 1),),
+            targets=(Target(FASTEST, 1.2),),
+        ),
+        Workload(
+            "conv1d",
+            "1,000 steps of 16 channels, kernels of 9 to 32, 64 and 64 channels, "
+            "pooling between, ten classes, batch 32, 1,280 series",
+            shape=(1_000, 16),
+            layers=(
+                Conv(32, 9, activation="relu"),
+                MaxPool(),
+                Conv(64, 9, activation="relu"),
+                MaxPool(),
+                Conv(64, 9, activation="relu"),
+                GlobalAverage(),
+                Dense(10),
+            ),
+            loss="classes",
+            rows=1_280,
+            batch_size=32,
+            few_steps=(("jax", 1),),
+            targets=(Target(FASTEST, 1.5),),
+        ),
+        *(
+            Workload(
+                f"resnet20_infer_{batch_size}",
+                f"ResNet-20 on 32x32x3 answers, batch {batch_size}, {rows} pictures",
+                shape=(32, 32, 3),
+                layers=_RESNET20,
+                loss="classes",
+                rows=rows,
+                batch_size=batch_size,
+                targets=(Target((*FASTEST, "onnxruntime"), 1.0),),
+                infers=True,
+            )
+            for batch_size, rows in ((1, 256), (64, 1_280))
+        ),
+    )
+}
+
+WORKLOADS = DENSE | PICTURES
+
+
 def make_data(workload: Workload) -> tuple[Array, Array]:
-    """Inputs from a normal distribution, and targets that a linear teacher gives them.
+    """Inputs and targets, the same each time.
 
     Example:
         >>> x, y = make_data(WORKLOADS["sweep"])
         >>> x.shape, y.shape, x.dtype.name
         ((1000, 10), (1000, 1), 'float32')
     """
-    random = np.random.default_rng(DATA_SEED)
-    x = random.standard_normal((workload.rows, workload.inputs), dtype=np.float32)
-    shape = (workload.inputs, workload.outputs)
-    teacher = random.standard_normal(shape, dtype=np.float32)
-    score = x @ teacher / np.float32(np.sqrt(workload.inputs))
-    noise = random.standard_normal(score.shape, dtype=np.float32)
-    score += np.float32(0.3) * noise
-    if workload.loss == "classes":
-        return x, score.argmax(axis=1)
-    if workload.loss == "binary":
-        return x, (score > 0).astype(np.float32)
-    return x, np.tanh(score)
+    rows, shape, outputs = workload.rows, workload.shape, workload.outputs
+    if len(shape) == 1:
+        return make_rows(rows, shape[0], outputs, workload.loss)
+    if isinstance(workload.layers[-1], Conv):
+        return make_pixels(rows, shape, outputs)
+    return make_maps(rows, shape, outputs)
 
 
 def epoch_orders(workload: Workload, seed: int) -> Array:

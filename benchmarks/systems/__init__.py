@@ -6,7 +6,16 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.workloads import BatchNorm, Dropout, Relu, Workload
+from benchmarks.networks import (
+    BatchNorm,
+    Conv,
+    Depthwise,
+    Dropout,
+    GlobalAverage,
+    Relu,
+    walk,
+)
+from benchmarks.workloads import Workload
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OURS = "chainrule"
@@ -22,7 +31,8 @@ class Entry:
         module: the module of `benchmarks.systems` that drives it.
         environment: the folder of its environment; none for the interpreter at hand.
         packages: distributions whose versions are reported.
-        lacks: the kinds of layers that it cannot train.
+        lacks: the kinds of layers that it does not have.
+        trains: whether it can train, and not only answer.
         cache: the variable that names the folder of its compiled code, if it keeps any.
         variables: settings of its process.
     """
@@ -35,6 +45,7 @@ class Entry:
     lacks: tuple[type, ...] = ()
     cache: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    trains: bool = True
 
     def python(self, folder: Path = REPOSITORY) -> Path:
         """The interpreter that runs it."""
@@ -42,9 +53,10 @@ class Entry:
             return Path(sys.executable)
         return folder / self.environment / "bin" / "python"
 
-    def trains(self, workload: Workload) -> bool:
+    def has_layers_of(self, workload: Workload) -> bool:
         """Whether it has all that the network is made of."""
-        return not any(isinstance(layer, self.lacks) for layer in workload.layers)
+        kinds = (layer for layer, _ in walk(workload.layers, workload.shape))
+        return not any(isinstance(layer, self.lacks) for layer in kinds)
 
 
 SYSTEMS: dict[str, Entry] = {
@@ -52,7 +64,7 @@ SYSTEMS: dict[str, Entry] = {
     for entry in (
         Entry(
             OURS,
-            "Sequential.compile and fit",
+            "compile and fit; predict_on_batch",
             "ours",
             None,
             ("chainrule", "numpy", "llvmlite"),
@@ -60,7 +72,7 @@ SYSTEMS: dict[str, Entry] = {
         ),
         Entry(
             "jax",
-            "one jit of lax.scan over all steps, donated, Adam by hand",
+            "one jit of lax.scan over all steps, donated, Adam by hand; a jit",
             "jax_scan",
             ".venv-bench-jax",
             ("jax", "jaxlib", "numpy"),
@@ -73,7 +85,7 @@ SYSTEMS: dict[str, Entry] = {
         ),
         Entry(
             "torch",
-            "eager, fused Adam, rows picked from tensors in memory",
+            "eager, channels last, fused Adam, rows picked from tensors in memory",
             "pytorch",
             ".venv-bench-torch",
             ("torch", "numpy"),
@@ -85,10 +97,11 @@ SYSTEMS: dict[str, Entry] = {
             ".venv-bench-torch",
             ("torch", "numpy"),
             cache="TORCHINDUCTOR_CACHE_DIR",
+            variables={"TORCHINDUCTOR_FREEZING": "1"},  # of weights that only answer
         ),
         Entry(
             "keras",
-            "its fit on TensorFlow",
+            "its fit on TensorFlow; a tf.function",
             "keras_fit",
             ".venv-bench-keras",
             ("keras", "tensorflow", "numpy"),
@@ -100,7 +113,15 @@ SYSTEMS: dict[str, Entry] = {
             "scikit",
             ".venv-bench-sklearn",
             ("scikit-learn", "numpy"),
-            lacks=(Dropout, BatchNorm, Relu),
+            lacks=(Dropout, BatchNorm, Relu, Conv, Depthwise, GlobalAverage),
+        ),
+        Entry(
+            "onnxruntime",
+            "a session with all optimizations",
+            "onnx_session",
+            ".venv-bench-torch",
+            ("onnxruntime", "onnx", "numpy"),
+            trains=False,
         ),
     )
 }

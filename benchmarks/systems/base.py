@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from benchmarks.workloads import Array, Workload
+from benchmarks.networks import Array
+from benchmarks.workloads import Workload
 
 
 class System(Protocol):
@@ -15,6 +16,12 @@ class System(Protocol):
 
     def train(self, model: Any, seed: int) -> None:
         """Train for the epochs of a run, and come back when it is finished."""
+
+    def infer(self, model: Any) -> None:
+        """Answer for all rows, batch after batch, from arrays and to arrays."""
+
+    def parameters(self, model: Any) -> int:
+        """How many numbers are trained."""
 
     def loss(self, model: Any, rows: int) -> float:
         """The mean loss over the first `rows` rows, without dropout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,88 +12,191 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from benchmarks.networks import (
+    Array,
+    BatchNorm,
+    Beside,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Enlarge,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    MaxPool,
+    Relu,
+    Residual,
+    Widen,
+    initial_statistics,
+    initial_weights,
+)
 from benchmarks.workloads import (
     BETA_1,
     BETA_2,
+    BORDER,
     EPSILON,
     GLOBAL_CLIPNORM,
     LEARNING_RATE,
-    MOMENTUM,
     VARIANCE_EPSILON,
     WEIGHT_DECAY,
-    Array,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Relu,
     Workload,
     epoch_orders,
 )
 
-
-def initial_weights(workload: Workload, seed: int) -> list[tuple[Array, Array]]:
-    """Kernels by Glorot and Bengio, biases of 0; scales of 1, offsets of 0."""
-    random = np.random.default_rng(seed)
-    weights, width = [], workload.inputs
-    for layer in workload.layers:
-        if isinstance(layer, Dense):
-            limit = np.sqrt(6 / (width + layer.units))
-            kernel = random.uniform(-limit, limit, (width, layer.units))
-            weights.append((kernel.astype("f4"), np.zeros(layer.units, "f4")))
-            width = layer.units
-        elif isinstance(layer, BatchNorm):
-            weights.append((np.ones(width, "f4"), np.zeros(width, "f4")))
-    return weights
+LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
 
-def initial_statistics(workload: Workload) -> list[tuple[Array, Array]]:
-    """A moving mean of 0 and a moving variance of 1 for each normalization."""
-    statistics, width = [], workload.inputs
-    for layer in workload.layers:
-        if isinstance(layer, Dense):
-            width = layer.units
-        elif isinstance(layer, BatchNorm):
-            statistics.append((np.zeros(width, "f4"), np.ones(width, "f4")))
-    return statistics
-
-
-def normalize(x: Any, weights: Any, moving: Any, training: bool) -> tuple[Any, Any]:
+def normalize(
+    x: Any, weights: Any, moving: Any, momentum: float, training: bool
+) -> tuple[Any, Any]:
     """Batch normalization, and the moving statistics after it."""
     scale, offset = weights
-    mean, variance = (x.mean(0), x.var(0)) if training else moving
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = (x.mean(axes), x.var(axes)) if training else moving
     normal = (x - mean) * (scale * lax.rsqrt(variance + VARIANCE_EPSILON)) + offset
     if not training:
         return normal, moving
     new = jax.tree.map(
-        lambda old, now: MOMENTUM * old + (1 - MOMENTUM) * now,
+        lambda old, now: momentum * old + (1 - momentum) * now,
         moving,
         (mean, variance),
     )
     return normal, new
 
 
+def convolve(x: Any, kernel: Any, strides: int, border: int, groups: int = 1) -> Any:
+    """A convolution, channels last."""
+    dimensions = x.ndim - 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (strides,) * dimensions,
+        [(border, border)] * dimensions,
+        dimension_numbers=LAYOUTS[dimensions],
+        feature_group_count=groups,
+    )
+
+
+def largest(x: Any, size: int) -> Any:
+    """Pooling."""
+    window = (1, *[size] * (x.ndim - 2), 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
+
+
+def widen(x: Any, sides: tuple[int, int]) -> Any:
+    """Every second pixel, and new channels of zeros."""
+    return jnp.pad(x[:, ::2, ::2], [*[(0, 0)] * 3, sides])
+
+
+def depthwise(x: Any, kernel: Any, strides: int, border: int) -> Any:
+    """A convolution of every channel by itself."""
+    return convolve(x, jnp.swapaxes(kernel, -1, -2), strides, border, x.shape[-1])
+
+
+def enlarge(x: Any, kernel: Any) -> Any:
+    """A transposed convolution without overlap."""
+    dimensions = x.ndim - 2
+    layout = LAYOUTS[dimensions]
+    strides = (2,) * dimensions
+    return lax.conv_transpose(x, kernel, strides, "VALID", dimension_numbers=layout)
+
+
+class Pass:
+    """One pass through a network, training if it has a key.
+
+    Args:
+        weights: in the order of `networks.walk`.
+        moving: the moving statistics, in that order.
+        key: for dropout.
+
+    Attributes:
+        statistics: the moving statistics afterwards.
+    """
+
+    def __init__(self, weights: Any, moving: Any, key: Any) -> None:
+        self.remaining, self.moving = iter(weights), iter(moving)
+        self.key = key
+        self.statistics: list[Any] = []
+        self.sites = 0
+
+    def through(self, layers: Sequence[Layer], x: Any) -> Any:
+        """What these layers give."""
+        for layer in layers:
+            x = self.one(layer, x)
+        return x
+
+    def one(self, layer: Layer, x: Any) -> Any:
+        """What a layer gives."""
+        match layer:
+            case Residual(inside, shortcut):
+                return self.through(inside, x) + self.through(shortcut, x)
+            case Beside(inside):
+                return jnp.concatenate([x, self.through(inside, x)], axis=-1)
+            case BatchNorm(momentum):
+                own = next(self.remaining), next(self.moving)
+                x, after = normalize(x, *own, momentum, self.key is not None)
+                self.statistics.append(after)
+                return x
+            case Relu():
+                return jax.nn.relu(x)
+            case Dropout(rate):
+                return x if self.key is None else self.drop(x, rate)
+            case MaxPool(size):
+                return largest(x, size)
+            case GlobalAverage():
+                return x.mean(range(1, x.ndim - 1))
+            case Flatten():
+                return x.reshape(len(x), -1)
+            case Widen():
+                return widen(x, layer.sides(x.shape))
+        return self.product(layer, x)
+
+    def product(self, layer: Layer, x: Any) -> Any:
+        """What a layer with a kernel gives."""
+        kernel, *bias = next(self.remaining)
+        match layer:
+            case Dense():
+                x = x @ kernel
+            case Conv():
+                x = convolve(x, kernel, layer.strides, layer.border)
+            case Depthwise():
+                x = depthwise(x, kernel, layer.strides, layer.border)
+            case Enlarge():
+                x = enlarge(x, kernel)
+        x = x + bias[0] if bias else x
+        return jax.nn.relu(x) if getattr(layer, "activation", None) == "relu" else x
+
+    def drop(self, x: Any, rate: float) -> Any:
+        """Dropout, each with a key of its own."""
+        self.sites += 1
+        site = jax.random.fold_in(self.key, self.sites)
+        kept = jax.random.bernoulli(site, 1 - rate, x.shape)
+        return jnp.where(kept, x / (1 - rate), 0)
+
+
 def forward(
     workload: Workload, weights: Any, moving: Any, x: Any, key: Any
 ) -> tuple[Any, Any]:
     """What the network gives, and its moving statistics; it trains if it has a key."""
-    remaining, statistics, new = iter(weights), iter(moving), []
-    for position, layer in enumerate(workload.layers):
-        match layer:
-            case Dense(_, activation):
-                kernel, bias = next(remaining)
-                x = x @ kernel + bias
-                x = jax.nn.relu(x) if activation == "relu" else x
-            case BatchNorm():
-                own = next(remaining), next(statistics)
-                x, after = normalize(x, *own, key is not None)
-                new.append(after)
-            case Relu():
-                x = jax.nn.relu(x)
-            case Dropout(rate) if key is not None:
-                site = jax.random.fold_in(key, position)
-                kept = jax.random.bernoulli(site, 1 - rate, x.shape)
-                x = jnp.where(kept, x / (1 - rate), 0)
-    return x, new
+    one = Pass(weights, moving, key)
+    return one.through(workload.layers, x), one.statistics
+
+
+def augmented(x: Any, key: Any) -> Any:
+    """Pictures mirrored and cropped at random."""
+    count, height, width, channels = x.shape
+    corners, mirrored = jax.random.split(key)
+    starts = jax.random.randint(corners, (count, 2), 0, 2 * BORDER + 1)
+    around = (BORDER, BORDER)
+    wide = jnp.pad(x, [(0, 0), around, around, (0, 0)])
+
+    def cut(picture: Any, start: Any) -> Any:
+        return lax.dynamic_slice(picture, (*start, 0), (height, width, channels))
+
+    x = jax.vmap(cut)(wide, starts)
+    chosen = jax.random.bernoulli(mirrored, 0.5, (count, 1, 1, 1))
+    return jnp.where(chosen, x[:, :, ::-1], x)
 
 
 def mean_loss(
@@ -101,7 +205,7 @@ def mean_loss(
     """The mean loss of a batch, and the moving statistics after it."""
     z, moving = forward(workload, weights, moving, x, key)
     if workload.loss == "classes":
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(z), y[:, None], axis=1)
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(z), y[..., None], axis=-1)
         return -chosen.mean(), moving
     if workload.loss == "binary":
         return (jax.nn.softplus(z) - z * y).mean(), moving
@@ -151,8 +255,9 @@ def run(workload: Workload, state: Any, x: Any, y: Any, orders: Any, key: Any) -
     def step(state: Any, rows: Any) -> Any:
         learnt, moving = state
         site = jax.random.fold_in(key, learnt[3])
+        inputs = augmented(x[rows], site) if workload.augmented else x[rows]
         gradients, moving = jax.grad(mean_loss, argnums=1, has_aux=True)(
-            workload, learnt[0], moving, x[rows], y[rows], site
+            workload, learnt[0], moving, inputs, y[rows], site
         )
         return (adam(workload, gradients, learnt), moving), None
 
@@ -179,11 +284,12 @@ class Trained:
 
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """Weights, moments, moving statistics."""
-    weights = jax.tree.map(jnp.asarray, initial_weights(workload, seed))
+    network = workload.layers, workload.shape
+    weights = jax.tree.map(jnp.asarray, initial_weights(*network, seed))
     first = jax.tree.map(jnp.zeros_like, weights)
     second = jax.tree.map(jnp.zeros_like, weights)
     labels = y.astype(np.int32) if workload.loss == "classes" else y
-    moving = jax.tree.map(jnp.asarray, initial_statistics(workload))
+    moving = jax.tree.map(jnp.asarray, initial_statistics(*network))
     state = ((weights, first, second, jnp.zeros((), jnp.int32)), moving)
     return Trained(workload, state, jnp.asarray(x), jnp.asarray(labels))
 
@@ -196,6 +302,26 @@ def train(trained: Trained, seed: int) -> None:
         trained.workload, trained.state, trained.x, trained.y, orders, key
     )
     jax.block_until_ready(trained.state)
+
+
+@partial(jax.jit, static_argnums=0)
+def answer(workload: Workload, weights: Any, moving: Any, x: Any) -> Any:
+    """What the network gives for a batch."""
+    return forward(workload, weights, moving, x, None)[0]
+
+
+def infer(trained: Trained) -> None:
+    """A call for each batch."""
+    size = trained.workload.batch_size
+    (weights, *_), moving = trained.state
+    for first in range(0, len(trained.x), size):
+        x = trained.x[first : first + size]
+        np.asarray(answer(trained.workload, weights, moving, x))
+
+
+def parameters(trained: Trained) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(trained.state[0][0]))
 
 
 def loss(trained: Trained, rows: int) -> float:

@@ -7,39 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from benchmarks.workloads import (
-    BETA_1,
-    BETA_2,
-    EPSILON,
-    GLOBAL_CLIPNORM,
-    LEARNING_RATE,
-    MOMENTUM,
-    VARIANCE_EPSILON,
-    WEIGHT_DECAY,
-    Array,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Relu,
-    Workload,
-)
+from benchmarks.networks import Array
+from benchmarks.systems.keras_style import Style
+from benchmarks.workloads import Workload
 
 THREADS = int(os.environ.get("BENCHMARK_THREADS", "1"))
-LAYERS = {
-    Dense: lambda layer: keras.layers.Dense(layer.units, activation=layer.activation),
-    Dropout: lambda layer: keras.layers.Dropout(layer.rate),
-    BatchNorm: lambda layer: keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=VARIANCE_EPSILON
-    ),
-    Relu: lambda layer: keras.layers.ReLU(),
-}
-LOSSES = {
-    "classes": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    "binary": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
-    "squared": lambda: keras.losses.MeanSquaredError(),
-}
+STYLE = Style(keras, keras.ops.pad)
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)
@@ -53,42 +29,60 @@ class Trained:
     model: Any
     x: Array
     y: Array
+    changed: Any = None
+    answer: Any = None
 
 
-def make_optimizer(workload: Workload) -> Any:
-    """Adam, or AdamW with a schedule and clipping."""
-    if not workload.scheduled:
-        return keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
-    steps = workload.cosine_steps
-    return keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
-        WEIGHT_DECAY,
-        BETA_1,
-        BETA_2,
-        EPSILON,
-        global_clipnorm=GLOBAL_CLIPNORM,
-    )
+def changed_pictures(workload: Workload, x: Array, y: Array) -> Any:
+    """A data set whose batches the layers for augmentation change, read ahead."""
+    layers = STYLE.augmentation(workload)
+
+    def change(pictures: Any, labels: Any) -> Any:
+        for layer in layers:
+            pictures = layer(pictures, training=True)
+        return pictures, labels
+
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x))
+    batches = batches.batch(workload.batch_size)
+    return batches.map(change, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
-    """A compiled `Sequential`."""
+    """A compiled model."""
     keras.utils.set_random_seed(seed)
-    layers = [LAYERS[type(layer)](layer) for layer in workload.layers]
-    model = keras.Sequential([keras.layers.Input((workload.inputs,)), *layers])
-    model.compile(optimizer=make_optimizer(workload), loss=LOSSES[workload.loss]())
-    return Trained(workload, model, x, y)
+    model = STYLE.network(workload)
+    trained = Trained(workload, model, x, y)
+    if workload.infers:
+        trained.answer = tf.function(lambda x: model(x, training=False))
+        return trained
+    if workload.augmented:
+        trained.changed = changed_pictures(workload, x, y)
+    model.compile(optimizer=STYLE.optimizer(workload), loss=STYLE.loss(workload))
+    return trained
 
 
 def train(trained: Trained, seed: int) -> None:
     """`fit`."""
     keras.utils.set_random_seed(seed)
-    trained.model.fit(
-        trained.x,
-        trained.y,
-        batch_size=trained.workload.batch_size,
-        epochs=trained.workload.epochs,
-        verbose=0,
-    )
+    epochs, size = trained.workload.epochs, trained.workload.batch_size
+    if trained.changed is None:
+        data: dict[str, Any] = {"x": trained.x, "y": trained.y, "batch_size": size}
+    else:
+        data = {"x": trained.changed}
+    trained.model.fit(**data, epochs=epochs, verbose=0)
+
+
+def infer(trained: Trained) -> None:
+    """A call of a `tf.function` for each batch; `predict` is for many batches."""
+    size = trained.workload.batch_size
+    for first in range(0, len(trained.x), size):
+        trained.answer(tf.constant(trained.x[first : first + size])).numpy()
+
+
+def parameters(trained: Trained) -> int:
+    """How many numbers are trained."""
+    weights = trained.model.trainable_weights
+    return sum(int(np.prod(variable.shape)) for variable in weights)
 
 
 def loss(trained: Trained, rows: int) -> float:

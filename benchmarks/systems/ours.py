@@ -5,37 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import chainrule as cr
-from benchmarks.workloads import (
-    BETA_1,
-    BETA_2,
-    EPSILON,
-    GLOBAL_CLIPNORM,
-    LEARNING_RATE,
-    MOMENTUM,
-    VARIANCE_EPSILON,
-    WEIGHT_DECAY,
-    Array,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Relu,
-    Workload,
-)
+import numpy as np
 
-LAYERS = {
-    Dense: lambda layer: cr.layers.Dense(layer.units, activation=layer.activation),
-    Dropout: lambda layer: cr.layers.Dropout(layer.rate),
-    BatchNorm: lambda layer: cr.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=VARIANCE_EPSILON
-    ),
-    Relu: lambda layer: cr.layers.ReLU(),
-}
-LOSSES = {
-    "classes": lambda: cr.losses.SparseCategoricalCrossentropy(from_logits=True),
-    "binary": lambda: cr.losses.BinaryCrossentropy(from_logits=True),
-    "squared": lambda: cr.losses.MeanSquaredError(),
-}
+import chainrule as cr
+from benchmarks.networks import Array
+from benchmarks.systems.keras_style import Style
+from benchmarks.workloads import BORDER, Workload
+from chainrule.layers import Layer
+
+STYLE = Style(cr, cr.pad)
+
+
+class Border(Layer):
+    """Zeros around pictures while training; `RandomCrop` takes them off again."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The pictures, larger while training."""
+        sides = [(0, 0), (BORDER, BORDER), (BORDER, BORDER), (0, 0)]
+        return cr.pad(x, sides) if training else x
 
 
 @dataclass
@@ -48,28 +35,17 @@ class Trained:
     y: Array
 
 
-def make_optimizer(workload: Workload) -> Any:
-    """Adam, or AdamW with a schedule and clipping."""
-    if not workload.scheduled:
-        return cr.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
-
-    steps = workload.cosine_steps
-    return cr.optimizers.AdamW(
-        cr.optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
-        WEIGHT_DECAY,
-        BETA_1,
-        BETA_2,
-        EPSILON,
-        global_clipnorm=GLOBAL_CLIPNORM,
-    )
-
-
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
-    """A compiled `Sequential`."""
+    """A compiled model."""
     cr.set_seed(seed)
-    layers = [LAYERS[type(layer)](layer) for layer in workload.layers]
-    model = cr.Sequential([cr.layers.Input((workload.inputs,)), *layers])
-    model.compile(optimizer=make_optimizer(workload), loss=LOSSES[workload.loss]())
+    changes = STYLE.augmentation(workload)
+    front = [Border(), *changes[1:]] if changes else []
+    model = STYLE.network(workload, front)
+    if not workload.infers:
+        model.compile(
+            optimizer=STYLE.optimizer(workload),
+            loss=STYLE.loss(workload),
+        )
     return Trained(workload, model, x, y)
 
 
@@ -85,7 +61,36 @@ def train(trained: Trained, seed: int) -> None:
     )
 
 
+def infer(trained: Trained) -> None:
+    """A call for each batch."""
+    size = trained.workload.batch_size
+    for first in range(0, len(trained.x), size):
+        trained.model.predict_on_batch(trained.x[first : first + size])
+
+
+def parameters(trained: Trained) -> int:
+    """How many numbers are trained."""
+    weights = trained.model.trainable_weights
+    return sum(int(np.prod(variable.shape)) for variable in weights)
+
+
 def loss(trained: Trained, rows: int) -> float:
     """`evaluate`."""
     x, y = trained.x[:rows], trained.y[:rows]
     return float(trained.model.evaluate(x, y, batch_size=256, verbose=0))
+
+
+def kernels(trained: Trained) -> str:
+    """What each kernel of a step takes, and all together."""
+    model = trained.model
+    infers = trained.workload.infers
+    loop = model._predictor.predict if infers else model._runtime.train
+    texts = []
+    for program in loop._loops._programs.values():
+        report = program.report()
+        seconds = sum(kernel.seconds for kernel in report.kernels)
+        flops = sum(kernel.flops for kernel in report.kernels)
+        share = flops / seconds / 1e9 / report.gflops_limit
+        total = f"all kernels: {flops / 1e9:.2f} Gflop, {share:.0%} of the limit"
+        texts.append(f"{report}\n{total}")
+    return "\n\n".join(texts)

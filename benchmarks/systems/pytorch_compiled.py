@@ -6,11 +6,19 @@ from dataclasses import replace
 
 import torch
 
+from benchmarks.networks import Array
 from benchmarks.systems import pytorch
-from benchmarks.systems.pytorch import Trained, eager_loss, loss, train
-from benchmarks.workloads import Array, Workload
+from benchmarks.systems.pytorch import (
+    Trained,
+    eager_loss,
+    infer,
+    loss,
+    parameters,
+    train,
+)
+from benchmarks.workloads import Workload
 
-__all__ = ["build", "loss", "train"]
+__all__ = ["build", "infer", "loss", "parameters", "train"]
 
 # One graph for whole batches, one for the last; none with free sizes, which are slower.
 compiled_loss = torch.compile(eager_loss, dynamic=False)
@@ -18,4 +26,6 @@ compiled_loss = torch.compile(eager_loss, dynamic=False)
 
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """As in eager mode."""
-    return replace(pytorch.build(workload, x, y, seed), loss_of=compiled_loss)
+    made = pytorch.build(workload, x, y, seed)
+    answer = torch.compile(made.model, dynamic=False)
+    return replace(made, loss_of=compiled_loss, answer=answer)

@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.workloads import (
-    BETA_1,
-    BETA_2,
-    EPSILON,
-    LEARNING_RATE,
-    Array,
-    Dense,
-    Workload,
-)
+from benchmarks.networks import Array, Dense
+from benchmarks.workloads import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Workload
 
 
 @dataclass
@@ -53,6 +46,12 @@ def train(trained: Trained, seed: int) -> None:
     """`partial_fit` once for each epoch; it draws its own order of the rows."""
     for _ in range(trained.workload.epochs):
         trained.model.partial_fit(trained.x, trained.y, **trained.options)
+
+
+def parameters(trained: Trained) -> int:
+    """How many numbers are trained; there are none before the first call."""
+    model = trained.model
+    return sum(array.size for array in (*model.coefs_, *model.intercepts_))
 
 
 def loss(trained: Trained, rows: int) -> float:

@@ -11,16 +11,26 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import limits, page, report, verdicts
-from benchmarks.measure import Contest, Setup, measure_startup
+from benchmarks.measure import (
+    Contest,
+    Setup,
+    Worker,
+    measure_kernels,
+    measure_startup,
+)
+from benchmarks.networks import Conv, Dropout, Residual, initial_weights, walk
 from benchmarks.results import Measured, Report, Startup, Trained
 from benchmarks.systems import OURS, PEERS, REPOSITORY, SYSTEMS
 from benchmarks.transport import workload_from, workload_text
-from benchmarks.workloads import WORKLOADS, Dropout, Workload, make_data
+from benchmarks.workloads import DENSE, PICTURES, WORKLOADS, Workload, make_data
 
 
 def _little(name: str) -> Workload:
-    """A few steps, the last one on fewer rows."""
+    """A few steps, the last one on fewer rows; of pictures a step or two."""
     workload = WORKLOADS[name]
+    if name in PICTURES:
+        size = min(workload.batch_size, 4)
+        return replace(workload, batch_size=size, rows=(1 + workload.infers) * size)
     rows = workload.batch_size + workload.batch_size // 2
     few = (("keras", 1),) if workload.fits else ()
     fits = min(workload.fits, 2)
@@ -40,8 +50,8 @@ def test_ours_trains_every_workload(name: str, tmp_path: Path) -> None:
     assert ours.warmup_seconds is not None
     assert ours.beyond_data_bytes is not None
     assert ours.beyond_data_bytes > 0
-    assert ours.loss is not None
-    assert np.isfinite(ours.loss)
+    assert ours.parameters == _parameters(WORKLOADS[name])
+    assert WORKLOADS[name].infers or np.isfinite(ours.loss or np.nan)
     assert any(tmp_path.rglob("*")), "the cache of compiled code was not used"
 
 
@@ -57,6 +67,42 @@ def test_every_peer_trains(peer: str, tmp_path: Path) -> None:
     assert measured.ratios == [measured.seconds[0] / result.systems[OURS].seconds[0]]
     assert measured.loss is not None
     assert np.isfinite(measured.loss)
+    assert measured.parameters == result.systems[OURS].parameters
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("peer", ["torch", "keras", "jax", "onnxruntime"])
+def test_networks_of_pictures_are_the_same_everywhere(
+    peer: str, name: str, tmp_path: Path
+) -> None:
+    setup, entry, workload = _setup(), SYSTEMS[peer], _little(name)
+    if not (entry.trains or workload.infers):
+        pytest.skip("only answers")
+    if setup.missing(entry):
+        pytest.skip(f"{setup.missing(entry)}")
+    for array, letter in zip(make_data(workload), "xy", strict=True):
+        np.save(tmp_path / f"{letter}.npy", array)
+    worker = Worker(setup, entry, workload, tmp_path, tmp_path / "cache")
+    worker.hello()
+    found = worker.ask("parameters")["count"]
+    worker.close()
+    assert found == _parameters(workload)
+
+
+def _parameters(workload: Workload) -> int:
+    weights = initial_weights(workload.layers, workload.shape, 0)
+    return sum(array.size for arrays in weights for array in arrays)
+
+
+def test_peers_see_the_loss_fall(tmp_path: Path) -> None:
+    setup = _setup()
+    present = [p for p in ("torch", "keras", "jax") if not setup.missing(SYSTEMS[p])]
+    if not present:
+        pytest.skip("no peer is there: make bench")
+    workload = replace(WORKLOADS["cnn"], rows=256, batch_size=32, few_steps=())
+    result = Contest(setup, workload, tmp_path).run(present)
+    for name in present:
+        assert result.systems[name].loss == pytest.approx(1.0, abs=0.9), name
 
 
 def test_a_peer_that_is_not_installed_is_named(tmp_path: Path) -> None:
@@ -66,8 +112,9 @@ def test_a_peer_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 
 def test_a_peer_without_the_layers_is_left_out(tmp_path: Path) -> None:
-    assert not SYSTEMS["sklearn"].trains(WORKLOADS["mlp_wide"])
-    assert SYSTEMS["sklearn"].trains(WORKLOADS["mlp"])
+    assert not SYSTEMS["sklearn"].has_layers_of(WORKLOADS["mlp_wide"])
+    assert not SYSTEMS["sklearn"].has_layers_of(WORKLOADS["resnet20"])
+    assert SYSTEMS["sklearn"].has_layers_of(WORKLOADS["mlp"])
 
 
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
@@ -77,6 +124,29 @@ def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
     broken.chmod(0o755)
     result = Contest(_setup(tmp_path), _little("tiny"), tmp_path).run(["jax"])
     assert result.systems["jax"].missing == "no such luck"
+
+
+def test_who_only_answers_sits_training_out(tmp_path: Path) -> None:
+    result = Contest(_setup(tmp_path), _little("cnn"), tmp_path).run(["onnxruntime"])
+    assert list(result.systems) == [OURS]
+    result = Contest(_setup(tmp_path), _little("resnet20_infer_1"), tmp_path).run(
+        ["onnxruntime"]
+    )
+    assert result.systems["onnxruntime"].missing
+
+
+def test_fewer_steps_are_told_at_the_pace_of_a_whole_run(tmp_path: Path) -> None:
+    workload = replace(_little("tiny"), rows=96, few_steps=((OURS, 1),))
+    ours = Contest(_setup(), workload, tmp_path).run([]).systems[OURS]
+    assert ours.steps == 1
+    trained = Trained("a network", 96, 3, 1.0, {OURS: ours})
+    assert "runs of 1 of the 3 steps" in report.shortened(trained)[0]
+
+
+def test_kernels_of_a_step_are_listed() -> None:
+    text = measure_kernels(_setup(), _little("cnn"))
+    assert "conv2d:contract" in text
+    assert "of the limit" in text
 
 
 def test_time_to_the_first_step() -> None:
@@ -100,6 +170,41 @@ def test_data_are_the_same_each_time() -> None:
 def test_flops_of_a_step_are_counted() -> None:
     workload = replace(WORKLOADS["mlp"], rows=32)
     assert workload.flops() == 32 * (4 * 784 * 128 + 6 * 128 * 10)
+
+
+def test_flops_of_convolutions_are_counted() -> None:
+    workload = replace(WORKLOADS["cnn"], rows=1)
+    first, second = 26 * 26 * 9 * 32, 11 * 11 * 9 * 32 * 64
+    assert workload.flops() == 4 * first + 6 * second + 6 * 1600 * 10
+    answers = replace(WORKLOADS["resnet20_infer_1"], rows=1)
+    assert answers.flops() == pytest.approx(82e6, rel=0.02)
+
+
+def test_networks_have_the_parameters_that_papers_tell() -> None:
+    assert _parameters(WORKLOADS["cnn"]) == 320 + 18_496 + 16_010
+    # He et al. round to 0.27 million
+    assert _parameters(WORKLOADS["resnet20"]) == 269_722
+    blocks = [x for x in WORKLOADS["resnet20"].layers if isinstance(x, Residual)]
+    assert len(blocks) == 9
+
+
+def test_pictures_can_be_learnt_mirrored() -> None:
+    x, y = make_data(_little("unet"))
+    assert x.shape[:-1] == y.shape
+    x, y = make_data(replace(WORKLOADS["resnet20"], rows=400))
+    means = np.stack([x[y == label].mean(0) for label in range(10)])
+    both = np.concatenate([means, means[:, :, ::-1]])
+    apart = np.abs(both[:, None] - both[None]).mean((2, 3, 4))
+    assert apart[~np.eye(20, dtype=bool)].min() > 0.5
+
+
+def test_shapes_of_maps_are_those_of_padded_kernels() -> None:
+    made = {
+        layer: layer.result(shape)
+        for layer, shape in walk(WORKLOADS["mobile"].layers, (96, 96, 3))
+        if isinstance(layer, Conv)
+    }
+    assert [shape for shape in made.values() if shape[0] == 6] == [(6, 6, 512)] * 1
 
 
 def test_dropout_is_what_the_wide_network_has() -> None:
@@ -188,6 +293,28 @@ def test_the_command_writes_json(tmp_path: Path) -> None:
     ours = figures["workloads"]["sweep"]["systems"][OURS]
     assert len(ours["seconds"]) == 1
     assert ours["time_growth"] is not None
+
+
+def test_names_stand_for_several() -> None:
+    assert command.parse(["pictures"]).workloads == list(PICTURES)
+    assert command.parse(["dense"]).workloads == [*DENSE, "startup"]
+    chosen = command.parse(["resnet20_infer", "cnn"])
+    assert chosen.workloads == ["resnet20_infer_1", "resnet20_infer_64", "cnn"]
+    assert command._command(chosen).endswith(
+        "benchmarks resnet20_infer cnn --repeats 5"
+    )
+
+
+def test_a_page_does_not_lose_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "page.md"
+    file.write_text(page.page_text(_report(), file.name))
+    assert page.workloads_of(file) == ["mlp", "mlp_wide", "startup"]
+    with pytest.raises(SystemExit):
+        command.parse(["cnn", "mlp", "--page", str(file)])
+    assert "has the figures of mlp_wide, startup" in capsys.readouterr().err
+    assert command.parse(["dense", "--page", str(file)]).page == file
 
 
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,164 @@
+"""Networks as users of Keras write them, for the libraries that have its names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.networks import (
+    BatchNorm,
+    Beside,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Enlarge,
+    Flatten,
+    GlobalAverage,
+    Layer,
+    MaxPool,
+    Relu,
+    Residual,
+    Widen,
+    branches,
+)
+from benchmarks.workloads import (
+    BETA_1,
+    BETA_2,
+    BORDER,
+    EPSILON,
+    GLOBAL_CLIPNORM,
+    LEARNING_RATE,
+    VARIANCE_EPSILON,
+    WEIGHT_DECAY,
+    Workload,
+)
+
+LOSSES: dict[str, Callable[[Any], Any]] = {
+    "classes": lambda losses: losses.SparseCategoricalCrossentropy(from_logits=True),
+    "binary": lambda losses: losses.BinaryCrossentropy(from_logits=True),
+    "squared": lambda losses: losses.MeanSquaredError(),
+}
+
+
+class Style:
+    """A library with the names of Keras.
+
+    Args:
+        library: its module.
+        pad: its function that pads as `numpy.pad` does with zeros.
+    """
+
+    def __init__(self, library: Any, pad: Callable[[Any, Any], Any]) -> None:
+        self.library, self.pad = library, pad
+        self.layers = library.layers
+
+    def network(self, workload: Workload, front: Sequence[Any] = ()) -> Any:
+        """A `Sequential`, or a functional model where the network branches.
+
+        Args:
+            workload: with the network.
+            front: layers before all others.
+        """
+        start = self.layers.Input(workload.shape)
+        if branches(workload.layers):
+            x = start
+            for layer in front:
+                x = layer(x)
+            return self.library.Model(start, self._joined(workload.layers, x))
+        dimensions = len(workload.shape) - 1
+        parts = [x for y in workload.layers for x in self._plain(y, dimensions)]
+        return self.library.Sequential([start, *front, *parts])
+
+    def optimizer(self, workload: Workload) -> Any:
+        """Adam, or AdamW with a schedule and clipping."""
+        optimizers = self.library.optimizers
+        if not workload.scheduled:
+            return optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
+        steps = workload.cosine_steps
+        return optimizers.AdamW(
+            optimizers.schedules.CosineDecay(LEARNING_RATE, steps),
+            WEIGHT_DECAY,
+            BETA_1,
+            BETA_2,
+            EPSILON,
+            global_clipnorm=GLOBAL_CLIPNORM,
+        )
+
+    def loss(self, workload: Workload) -> Any:
+        """The loss of scores."""
+        return LOSSES[workload.loss](self.library.losses)
+
+    def augmentation(self, workload: Workload) -> list[Any]:
+        """Layers that change pictures while training."""
+        if not workload.augmented:
+            return []
+        height, width, _ = workload.shape
+        return [
+            self.layers.ZeroPadding2D(BORDER),
+            self.layers.RandomCrop(height, width),
+            self.layers.RandomFlip("horizontal"),
+        ]
+
+    def _joined(self, layers: Sequence[Layer], x: Any) -> Any:
+        """What layers give for the symbol `x`."""
+        for layer in layers:
+            match layer:
+                case Residual(inside, shortcut):
+                    both = self._joined(inside, x), self._joined(shortcut, x)
+                    x = self.layers.Add()(list(both))
+                case Beside(inside):
+                    x = self.layers.Concatenate()([x, self._joined(inside, x)])
+                case Widen():
+                    none = [(0, 0)] * (len(x.shape) - 1)
+                    channels = layer.sides(tuple(x.shape[1:]))
+                    x = self.pad(x[:, ::2, ::2], [*none, channels])
+                case _:
+                    for part in self._plain(layer, len(x.shape) - 2):
+                        x = part(x)
+        return x
+
+    def _plain(self, layer: Layer, dimensions: int) -> list[Any]:
+        """A layer that others may follow, as one of the library or several."""
+        match layer:
+            case Dense(units, activation):
+                return [self.layers.Dense(units, activation=activation)]
+            case Dropout(rate):
+                return [self.layers.Dropout(rate)]
+            case BatchNorm(momentum):
+                options = {"momentum": momentum, "epsilon": VARIANCE_EPSILON}
+                return [self.layers.BatchNormalization(**options)]
+            case Relu():
+                return [self.layers.ReLU()]
+            case Conv() | Depthwise():
+                return self._convolution(layer, dimensions)
+            case Enlarge(filters):
+                kind = self._kind("Conv{}DTranspose", dimensions)
+                return [kind(filters, 2, strides=2)]
+            case MaxPool(size):
+                return [self._kind("MaxPooling{}D", dimensions)(size)]
+            case GlobalAverage():
+                return [self._kind("GlobalAveragePooling{}D", dimensions)()]
+            case Flatten():
+                return [self.layers.Flatten()]
+        raise TypeError(f"no such layer: {layer}")
+
+    def _convolution(self, layer: Conv | Depthwise, dimensions: int) -> list[Any]:
+        """With strides the border is a layer of its own, as in Keras's ResNet."""
+        stepping = layer.strides > 1 and layer.border > 0
+        before = []
+        if stepping:
+            before = [self._kind("ZeroPadding{}D", dimensions)(layer.border)]
+        options: dict[str, Any] = {
+            "strides": layer.strides,
+            "padding": "same" if layer.border and not stepping else "valid",
+        }
+        if isinstance(layer, Depthwise):
+            kind = self._kind("DepthwiseConv{}D", dimensions)
+            return [*before, kind(layer.kernel_size, use_bias=False, **options)]
+        options |= {"activation": layer.activation, "use_bias": layer.use_bias}
+        kind = self._kind("Conv{}D", dimensions)
+        return [*before, kind(layer.filters, layer.kernel_size, **options)]
+
+    def _kind(self, name: str, dimensions: int) -> Any:
+        return getattr(self.layers, name.format(dimensions))
