@@ -519,7 +519,9 @@ def detect(
     ] = None,
     score: Annotated[
         float | None,
-        typer.Option(help="The least score of a box.", show_default="the model's own"),
+        typer.Option(
+            help="The least score of a box.", show_default="the model's, by class"
+        ),
     ] = None,
     numbers: Annotated[
         Path | None, typer.Option("--json", help="Write the boxes to this file.")

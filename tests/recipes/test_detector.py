@@ -101,6 +101,21 @@ def test_a_box_takes_the_object_that_it_overlaps_most(tmp_path: Path) -> None:
     assert judged[0].overlap == pytest.approx(1)
 
 
+def test_a_box_beside_an_object_that_was_found_is_false(tmp_path: Path) -> None:
+    annotations = one_picture(tmp_path, [[0, 0, 20, 20]], [0])
+    said = found([0, 0, 20, 20, 0.9, 0], [12, 0, 32, 20, 0.8, 0])
+    assert [each.kind for each in judge(annotations, [said], 0)] == [RIGHT, FALSE]
+    alone = found([12, 0, 32, 20, 0.8, 0])
+    assert [each.kind for each in judge(annotations, [alone], 0)] == [MISPLACED]
+
+
+def test_classes_have_scores_of_their_own() -> None:
+    said = found([0, 0, 1, 1, 0.9, 0], [0, 0, 1, 1, 0.5, 1], [0, 0, 1, 1, 0.4, 0])
+    shown = said.above(np.array([0.6, 0.45]))
+    assert shown.labels.tolist() == [0, 1]
+    assert len(said.above(0.45).labels) == 2
+
+
 def test_crowds_and_difficult_objects_count_neither_way(tmp_path: Path) -> None:
     boxes = [[0, 0, 60, 60], [70, 50, 90, 70]]
     marks = {"crowd": [True, False], "difficult": [False, True]}

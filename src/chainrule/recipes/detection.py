@@ -18,7 +18,7 @@ from chainrule.metrics import DetectionReport
 from chainrule.models import Model
 from chainrule.optimizers.schedules import CosineDecay
 from chainrule.recipes.detection_augment import Changes
-from chainrule.recipes.detection_measures import fair_score, measure
+from chainrule.recipes.detection_measures import fair_scores, measure
 from chainrule.recipes.detection_network import Size, build_network
 from chainrule.recipes.detection_pictures import Examples, frame_of, free_memory
 from chainrule.recipes.detection_size import choose_size
@@ -30,7 +30,8 @@ Array = np.ndarray[Any, Any]
 
 HOLD_OUT = 5  # one in so many pictures, where the data name no part for it
 SEEN = 16_400  # pictures in training, whatever their number
-EPOCHS = (12, 200)
+EPOCHS = (12, 1000)
+LINES = 100  # of what is shown of the epochs, at most
 MEASURED = 12  # how often in training
 WARM_UP = 0.05  # of the steps
 BEST = "best.safetensors"
@@ -170,7 +171,7 @@ def epochs_for(pictures: int) -> int:
 
     Example:
         >>> epochs_for(205), epochs_for(10), epochs_for(50_000)
-        (80, 200, 12)
+        (80, 1000, 12)
     """
     low, high = EPOCHS
     return min(max(round(SEEN / pictures), low), high)
@@ -213,7 +214,7 @@ def learn(
         network.load_weights(folder / BEST)
     found = find_in(network, problem.examples(problem.held_out))
     report = measure_found(problem, found)
-    network.notes["score"] = fair_score(report)
+    network.notes["scores"] = fair_scores(report)
     return Outcome(network, history, report, found, epochs)
 
 
@@ -303,7 +304,9 @@ class Watch(Callback):
             logs.update(self._measure())
             self.swap.on_test_end()
             line += f"  mAP@0.5 {logs['val_AP50']:.3f}  mAP {logs['val_AP']:.3f}"
-        self.show(line)
+            self.show(line)
+        elif (epoch + 1) % max(1, -(-self.epochs // LINES)) == 0:
+            self.show(line)
 
     def _measure(self) -> Mapping[str, float]:
         network = self.model.network

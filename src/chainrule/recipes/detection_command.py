@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chainrule.data.annotations import Annotations, to_coco_results
 from chainrule.data.picture_index import find_pictures
 from chainrule.errors import ArgumentError, FormatError
@@ -14,7 +16,7 @@ from chainrule.metrics import DetectionReport
 from chainrule.recipes import detection_report as report
 from chainrule.recipes.detection import BEST, Outcome, Plan, Problem, learn, pose
 from chainrule.recipes.detection_gallery import as_counts
-from chainrule.recipes.detection_measures import USUAL_SCORE, measure
+from chainrule.recipes.detection_measures import measure, scores_of
 from chainrule.recipes.detection_mistakes import count_kinds, judge
 from chainrule.recipes.detection_network import TASK
 from chainrule.recipes.detection_page import PAGE
@@ -25,6 +27,8 @@ from chainrule.recipes.tabular_command import make_console
 from chainrule.training.files import write_atomically
 
 __all__ = ["TASK", "detect", "evaluate", "train"]
+
+Array = np.ndarray[Any, Any]
 
 MOST_SHOWN = 20  # objects, or problems, that are named
 
@@ -53,7 +57,7 @@ def train(path: str, plan: Plan, out: Path | None, resume: bool = False) -> bool
     outcome = learn(problem, plan, folder, show)
     show_outcome(console, outcome)
     counts = write_outcome(folder, path, problem, plan, outcome)
-    show_mistakes(console, problem.class_names, counts, score_of(outcome.network))
+    show_mistakes(console, problem.class_names, counts, scores_of(outcome.network))
     console.print(f"\nthe run is in {folder}, its report in {folder / PAGE}")
     console.print(f"  chainrule detect {folder} PICTURE.jpg -o found.png")
     return bool(outcome.history.interrupted)
@@ -99,7 +103,7 @@ def write_outcome(
 ) -> dict[str, list[int]]:
     """Write the model, the History, figures and the report; the mistakes by kind."""
     held_out = problem.annotations.subset(problem.held_out)
-    score = score_of(outcome.network)
+    score = scores_of(outcome.network)
     judged = judge(held_out, outcome.found, score)
     counts = count_kinds(judged, len(held_out.class_names))
     numbers = {
@@ -116,11 +120,6 @@ def write_outcome(
     shown = (held_out, outcome.found, outcome.report, judged, score)
     report.write_report(folder, title, *shown)
     return counts
-
-
-def score_of(network: Any) -> float:
-    """From which score on a network's boxes are shown."""
-    return float(network.notes.get("score", USUAL_SCORE))
 
 
 # ---- saved models --------------------------------------------------------------------
@@ -162,7 +161,7 @@ def evaluate(
     title = f"{path}: {len(annotations):,} pictures{part}"
     console.print(f"{title}\n", markup=False)
     measured = measure(annotations, found)
-    judged = judge(annotations, found, detector.score)
+    judged = judge(annotations, found, detector.scores)
     counts = count_kinds(judged, len(detector.class_names))
     show_measured(console, measured, counts, detector)
     if results is not None:
@@ -170,7 +169,7 @@ def evaluate(
         write_atomically(results, (json.dumps(rows) + "\n").encode())
         console.print(f"\n{len(rows):,} boxes in {results}", markup=False)
     if out is not None:
-        shown = (annotations, found, measured, judged, detector.score)
+        shown = (annotations, found, measured, judged, detector.scores)
         page = report.write_report(out, title, *shown)
         console.print(f"\nthe report is {page}", markup=False)
 
@@ -185,14 +184,16 @@ def show_measured(
     console.print(report.measures_table(measured))
     console.print()
     console.print(report.figures_table(measured))
-    show_mistakes(console, detector.class_names, counts, detector.score)
+    show_mistakes(console, detector.class_names, counts, detector.scores)
 
 
 def show_mistakes(
-    console: Any, names: Sequence[str], counts: dict[str, list[int]], score: float
+    console: Any, names: Sequence[str], counts: dict[str, list[int]], scores: Array
 ) -> None:
     """How many objects were found, missed and mistaken."""
-    console.print(f"\nfrom a score of {score:.2f} on:\n")
+    pairs = zip(names, scores.tolist(), strict=True)
+    least = ", ".join(f"{name} {score:.2f}" for name, score in pairs)
+    console.print(f"\nfrom these scores on: {least}\n", markup=False)
     console.print(report.mistakes_table(names, counts))
 
 
@@ -210,7 +211,8 @@ def detect(
         network: a saved detector.
         source: the picture, or the folder.
         output: the picture to write, or the folder for them.
-        score: the least score of what is drawn; that of the network by default.
+        score: the least score of what is drawn; by default that of its class, where
+            precision and recall were best together.
         numbers: a JSON file for what was found.
         suppression: how boxes of the same object are told apart.
 
@@ -219,9 +221,9 @@ def detect(
         FormatError: when the picture is damaged; in a folder it is named and left out.
     """
     detector = Detector(network, suppression)
-    least = detector.score if score is None else score
-    if not 0 <= least <= 1:
-        raise ArgumentError("a score is a share", where="--score", got=least)
+    least = detector.scores if score is None else score
+    if score is not None and not 0 <= score <= 1:
+        raise ArgumentError("a score is a share", where="--score", got=score)
     console = make_console()
     whole = source.is_dir()
     files = [Path(name) for name in find_pictures(source)] if whole else [source]

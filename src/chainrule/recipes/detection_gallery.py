@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.boxes.drawing import class_color
 from chainrule.data.annotations import Annotations
 from chainrule.data.pictures import load_picture
+from chainrule.recipes.detection_augment import GREY
 from chainrule.recipes.detection_mistakes import MISSED, MISTAKES, Judged, worst
 from chainrule.training.files import write_atomically
 
@@ -105,7 +106,8 @@ def cut_out(pixels: Array, each: Judged) -> Array:
     scale = inner / side
     box = (*corner.tolist(), *(corner + side).tolist())
     image = Image.fromarray(pixels).convert("RGB")
-    cell = image.transform((inner, inner), Image.Transform.EXTENT, box, 2)
+    size, beyond = (inner, inner), (round(GREY),) * 3
+    cell = image.transform(size, Image.Transform.EXTENT, box, 2, fillcolor=beyond)
     pen = ImageDraw.Draw(cell)
     for corners, color in ((each.truth, WHITE), (each.box, class_color(each.said))):
         if corners is not None:

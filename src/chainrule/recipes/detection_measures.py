@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from chainrule.data.annotations import Annotations
 from chainrule.metrics import DetectionReport, MeanAveragePrecision
 from chainrule.recipes.detection_use import Found
+
+Array = np.ndarray[Any, Any]
 
 USUAL_SCORE = 0.3  # from which boxes are shown, where nothing was measured
 
@@ -59,8 +62,16 @@ def balance(report: DetectionReport, label: int) -> Balance | None:
     return Balance(float(curve["score"][at]), float(precision[at]), float(recall[at]))
 
 
-def fair_score(report: DetectionReport) -> float:
-    """The mean of the scores where the classes are balanced."""
+def fair_scores(report: DetectionReport) -> list[float]:
+    """The score of each class where it is balanced: from there on boxes are shown."""
     found = [balance(report, label) for label in report.classes]
-    scores = [each.score for each in found if each is not None and each.precision > 0]
-    return round(float(np.mean(scores)), 3) if scores else USUAL_SCORE
+    return [
+        round(each.score, 3) if each is not None and each.precision > 0 else USUAL_SCORE
+        for each in found
+    ]
+
+
+def scores_of(network: Any) -> Array:
+    """From which score on a network's boxes are shown, for each class."""
+    names = network.notes["class_names"]
+    return np.asarray(network.notes.get("scores", [USUAL_SCORE] * len(names)))

@@ -48,7 +48,7 @@ class Judged:
 
 
 def judge(
-    annotations: Annotations, found: Sequence[Found], score: float
+    annotations: Annotations, found: Sequence[Found], score: float | Array
 ) -> list[Judged]:
     """What was found right in pictures, and all mistakes, by picture.
 
@@ -57,7 +57,8 @@ def judge(
 
     - mislabelled, where it overlaps an object of another class so much;
     - found twice, where its object was chosen by a surer box;
-    - badly placed, where it overlaps an object of its class by a tenth at least;
+    - badly placed, where it overlaps an object of its class that was not found, by a
+      tenth at least;
     - false, else.
 
     Objects that none of these is about are missed. After Bolya, Foley, Hays, Hoffman,
@@ -67,7 +68,7 @@ def judge(
     Args:
         annotations: the pictures.
         found: in each of them.
-        score: boxes of less are not counted.
+        score: boxes of less are not counted; one, or one for each class.
     """
     judged: list[Judged] = []
     for place, (picture, objects) in enumerate(
@@ -84,14 +85,15 @@ def _judge(place: int, picture: AnnotatedPicture, found: Found) -> list[Judged]:
     same = found.labels[:, None] == picture.labels
     owner = _choose(np.where(same & counted, overlap, 0.0))
     judged, known = [], np.zeros(len(picture.boxes), bool)
+    known[owner[owner >= 0]] = True
     for number, chosen in enumerate(owner.tolist()):
         kind, about = RIGHT, chosen
         if chosen < 0:
             if _excused(picture, found.boxes[number], same[number] & ~counted):
                 continue
             near = np.where(counted, overlap[number], 0.0)
-            kind, about = _explain(near, same[number])
-        if about >= 0 and kind != TWICE:
+            kind, about = _explain(near, same[number], same[number] & ~known)
+        if about >= 0:
             known[about] = True
         judged.append(_pair(kind, place, picture, found, number, about, overlap))
     judged += [
@@ -112,8 +114,14 @@ def _choose(overlap: Array) -> Array:
     return owner
 
 
-def _explain(overlap: Array, same: Array) -> tuple[str, int]:
-    """What is wrong with a box that chose no object, and which object it is about."""
+def _explain(overlap: Array, same: Array, left: Array) -> tuple[str, int]:
+    """What is wrong with a box that chose no object, and which object it is about.
+
+    Args:
+        overlap: with each object.
+        same: which objects are of its class.
+        left: which of these no box has found.
+    """
     if not overlap.size:
         return FALSE, -1
     own, other = np.where(same, overlap, 0.0), np.where(same, 0.0, overlap)
@@ -121,6 +129,7 @@ def _explain(overlap: Array, same: Array) -> tuple[str, int]:
         return TWICE, int(own.argmax())
     if other.max() >= OVERLAP:
         return MISLABELLED, int(other.argmax())
+    own = np.where(left, overlap, 0.0)
     if own.max() >= NEAR:
         return MISPLACED, int(own.argmax())
     return FALSE, -1

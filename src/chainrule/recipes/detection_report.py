@@ -22,6 +22,8 @@ from chainrule.recipes.detection_pictures import load_pixels
 from chainrule.recipes.detection_use import Found
 from chainrule.training.files import write_atomically
 
+Array = np.ndarray[Any, Any]
+
 CURVES = "precision_recall.csv"
 PICTURES = "pictures"
 MISTAKES = "mistakes"
@@ -157,7 +159,7 @@ def write_report(
     found: Sequence[Found],
     report: DetectionReport,
     judged: Sequence[Judged],
-    score: float,
+    score: float | Array,
 ) -> Path:
     """Write curves, pictures, sheets of mistakes and the page that shows them.
 
@@ -182,7 +184,7 @@ def draw_found(
     folder: Path,
     annotations: Annotations,
     found: Sequence[Found],
-    score: float,
+    score: float | Array,
     count: int,
 ) -> list[Path]:
     """Write the first pictures with what was found in them; the files."""

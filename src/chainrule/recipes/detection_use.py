@@ -54,9 +54,10 @@ class Found:
     scores: Array
     labels: Array
 
-    def above(self, score: float) -> Found:
-        """Those with at least this score."""
-        chosen = self.scores >= score
+    def above(self, score: float | Array) -> Found:
+        """Those with at least this score, or that of their class."""
+        least = np.asarray(score)
+        chosen = self.scores >= (least[self.labels] if least.ndim else least)
         return Found(self.boxes[chosen], self.scores[chosen], self.labels[chosen])
 
 

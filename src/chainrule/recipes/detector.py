@@ -16,7 +16,7 @@ from chainrule.errors import ArgumentError
 from chainrule.metrics import DetectionReport
 from chainrule.models import load_model
 from chainrule.recipes.detection import HELD_OUT_PARTS, Plan, find_in, learn, pose
-from chainrule.recipes.detection_measures import USUAL_SCORE, measure
+from chainrule.recipes.detection_measures import measure, scores_of
 from chainrule.recipes.detection_network import is_detector
 from chainrule.recipes.detection_pictures import Examples, Frame, load_pixels
 from chainrule.recipes.detection_use import Found, Suppression, find_objects, size_of
@@ -36,8 +36,8 @@ class Detector:
 
     Attributes:
         class_names: what labels stand for.
-        score: from which score on boxes are shown: where precision and recall were
-            best together on the pictures held out.
+        scores: from which score on boxes are shown, for each class: where precision
+            and recall were best together on the pictures held out.
 
     Raises:
         ArgumentError: when the network does not find objects.
@@ -64,7 +64,7 @@ class Detector:
         self.network = network
         self.suppression = suppression or Suppression()
         self.class_names: list[str] = list(network.notes["class_names"])
-        self.score = float(network.notes.get("score", USUAL_SCORE))
+        self.scores = scores_of(network)
 
     @classmethod
     def load(
@@ -105,10 +105,10 @@ class Detector:
         Args:
             picture: as for `find`.
             found: what was found in it before; it is looked at again by default.
-            score: the least score of what is drawn; `self.score` by default.
+            score: the least score of what is drawn; `self.scores` by default.
         """
         objects = self.find(picture) if found is None else found
-        shown = objects.above(self.score if score is None else score)
+        shown = objects.above(self.scores if score is None else score)
         names = self.class_names
         pixels = load_pixels(picture)
         return draw_boxes(pixels, shown.boxes, shown.labels, shown.scores, names)
