@@ -31,6 +31,7 @@ from chainrule.recipes.images_network import is_classifier
 from chainrule.recipes.options import (
     read_names,
     read_picture_options,
+    read_size,
     read_widths,
 )
 from chainrule.recipes.perceptron import Plan, build, load_images
@@ -310,7 +311,7 @@ def train(
     task = choose_task(data, task, image)
     if task == detection_command.TASK:
         found = {**chosen, "flip_vertical": flip_vertical, "seed": seed}
-        interrupted = _train_detector(data, found, out, resume)
+        interrupted = _train_detector(data, found, out, resume, size)
     elif task == CLASSIFY and dense:
         chosen |= {"activation": activation, "optimizer": optimizer_name, "seed": seed}
         interrupted = _train_images(read_data(data), Plan(**chosen), out, resume)
@@ -342,6 +343,8 @@ def choose_task(data: str, task: str | None, image: str | None) -> str | None:
     if images_data.is_folder_of_pictures(data):
         boxes = images_data.holds_annotations(data)
         return detection_command.TASK if boxes else CLASSIFY
+    if detection_command.is_annotations(data):
+        return detection_command.TASK
     if tabular_command.is_table(data):
         return task
     raise typer.BadParameter(
@@ -363,11 +366,16 @@ def _train_classifier(
 
 
 def _train_detector(
-    data: str, chosen: dict[str, Any], out: Path | None, resume: bool
+    data: str,
+    chosen: dict[str, Any],
+    out: Path | None,
+    resume: bool,
+    size: str | None,
 ) -> bool:
     """Train on annotated pictures; says whether that was interrupted."""
     kept = {name: value for name, value in chosen.items() if name in DETECTION}
-    return detection_command.train(data, DetectionPlan(**kept), out, resume)
+    plan = DetectionPlan(**kept, size=read_size(size))
+    return detection_command.train(data, plan, out, resume)
 
 
 def _train_images(data: Data, plan: Plan, out: Path | None, resume: bool) -> bool:

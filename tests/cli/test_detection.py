@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import chainrule as cr
-from chainrule.cli import app
+from chainrule.cli import app, choose_task
 from chainrule.recipes import detection, detection_use
 from chainrule.recipes.detection_network import Size
 from tests.recipes.drawn_shapes import write_voc
@@ -94,3 +95,16 @@ def test_options_of_detection_are_refused_by_other_models(tmp_path: Path) -> Non
     model = cr.Sequential([cr.layers.Input((4,)), cr.layers.Dense(2)])
     file = str(model.save(tmp_path / "other.chainrule"))
     assert "find objects" in run("evaluate", file, "--across-classes", code=1)
+
+
+def test_annotations_are_known_without_being_told(tmp_path: Path) -> None:
+    folder = write_voc(tmp_path / "shapes", 4)
+    assert choose_task(str(folder), None, None) == "detect"
+    assert choose_task(str(folder / "001.xml"), None, None) == "detect"
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    with zipfile.ZipFile(packed / "shapes.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    assert choose_task(str(packed), None, None) == "detect"
+    assert choose_task(str(packed / "shapes.zip"), None, None) == "detect"

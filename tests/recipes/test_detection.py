@@ -168,6 +168,13 @@ def test_sizes_follow_the_boxes(
     assert ((chosen.height, chosen.width), chosen.strides) == expected
 
 
+def test_a_size_can_be_asked_for(tmp_path: Path) -> None:
+    pictures = read_annotations(write_voc(tmp_path / "s", 5)).pictures
+    side, both = choose_size(pictures, (90,)), choose_size(pictures, (64, 90))
+    assert (side.height, side.width) == (96, 96)
+    assert (both.height, both.width) == (64, 96)
+
+
 def test_pictures_without_boxes_do_not_stop_a_choice_of_size(tmp_path: Path) -> None:
     pictures = read_annotations(write_voc(tmp_path / "s", 5)).pictures
     chosen = choose_size([pictures[0], pictures[4]])

@@ -24,14 +24,23 @@ from chainrule.data.annotated import (
     mend_box,
 )
 from chainrule.data.coco import read_coco, to_coco, to_coco_results
-from chainrule.data.places import ZIP, FolderPlace, Place, TreePlace, ZipPlace
+from chainrule.data.places import (
+    ZIP,
+    FolderPlace,
+    Place,
+    TreePlace,
+    ZipPlace,
+    open_place,
+)
 from chainrule.data.voc import read_voc
 from chainrule.errors import DataError, DependencyError
 
 __all__ = [
+    "ANNOTATION_ENDINGS",
     "AnnotatedPicture",
     "Annotations",
     "Problem",
+    "open_annotated",
     "read_annotations",
     "to_coco",
     "to_coco_results",
@@ -120,7 +129,7 @@ def read_annotations(
 def _open(path: Path) -> tuple[Place, str | None]:
     """Where the files are, and the only file of annotations if one was named."""
     if path.is_dir():
-        return _open_folder(path), None
+        return open_annotated(path), None
     if not path.is_file():
         raise DataError(
             "there is no such file or folder",
@@ -136,12 +145,24 @@ def _open(path: Path) -> tuple[Place, str | None]:
     return place, path.resolve().relative_to(place.root.resolve()).as_posix()
 
 
-def _open_folder(path: Path) -> Place:
-    """A folder, and its zips where annotations or pictures lack beside them.
+def open_annotated(path: str | os.PathLike[str]) -> Place:
+    """A zip; or a folder, with its zips where annotations or pictures lack beside them.
 
     A zip beside what was unpacked from it would say everything twice.
+
+    Raises:
+        DataError: when nothing is there.
+        FormatError: when a zip is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> open_annotated(tempfile.mkdtemp()).names
+        []
     """
-    place = FolderPlace(path)
+    place = open_place(path)
+    if isinstance(place, ZipPlace):
+        return place
+    assert isinstance(place, FolderPlace)
     endings = {PurePosixPath(name).suffix.lower() for name in place.names}
     complete = endings & ANNOTATION_ENDINGS and endings & PICTURE_ENDINGS
     return TreePlace(place) if ZIP in endings and not complete else place

@@ -49,7 +49,8 @@ class Plan:
         learning_rate: the largest, after the warm-up.
         weight_decay: see `AdamW`.
         average: how slowly the average of the weights forgets.
-        image_size: the longer side of what the network sees; None chooses by the boxes.
+        size: what the network sees: the longer side, or height and width; None chooses
+            by the boxes.
         flip_vertical: whether an upside-down picture is as good as any.
         seed: decides the first weights, the order and the changes of pictures.
 
@@ -63,7 +64,7 @@ class Plan:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     average: float = 0.99
-    image_size: int | None = None
+    size: tuple[int, ...] | None = None
     flip_vertical: bool = False
     seed: int = 0
 
@@ -131,9 +132,7 @@ def pose(path: str, plan: Plan) -> Problem:
             where=path,
             got=f"{len(chosen)} pictures",
         )
-    return Problem(
-        annotations, train, held_out, choose_size(chosen, plan.image_size), [note]
-    )
+    return Problem(annotations, train, held_out, choose_size(chosen, plan.size), [note])
 
 
 def split(annotations: Annotations, seed: int) -> tuple[list[int], list[int], str]:

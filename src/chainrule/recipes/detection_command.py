@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.annotations import Annotations, to_coco_results
+from chainrule.data.annotations import (
+    ANNOTATION_ENDINGS,
+    Annotations,
+    to_coco_results,
+)
 from chainrule.data.picture_index import find_pictures
 from chainrule.errors import ArgumentError, FormatError
 from chainrule.metrics import DetectionReport
@@ -26,7 +30,7 @@ from chainrule.recipes.run_folder import choose_folder, write_run
 from chainrule.recipes.tabular_command import make_console
 from chainrule.training.files import write_atomically
 
-__all__ = ["TASK", "detect", "evaluate", "train"]
+__all__ = ["TASK", "detect", "evaluate", "is_annotations", "train"]
 
 Array = np.ndarray[Any, Any]
 
@@ -61,6 +65,17 @@ def train(path: str, plan: Plan, out: Path | None, resume: bool = False) -> bool
     console.print(f"\nthe run is in {folder}, its report in {folder / PAGE}")
     console.print(f"  chainrule detect {folder} PICTURE.jpg -o found.png")
     return bool(outcome.history.interrupted)
+
+
+def is_annotations(path: str) -> bool:
+    """Whether this is a file of annotations, of COCO or Pascal VOC.
+
+    Example:
+        >>> is_annotations("instances_train.json"), is_annotations("people.csv")
+        (False, False)
+    """
+    file = Path(path)
+    return file.suffix.lower() in ANNOTATION_ENDINGS and file.is_file()
 
 
 def show_problem(console: Any, path: str, problem: Problem) -> None:

@@ -25,7 +25,7 @@ FINE = 10.0  # pixels below which objects need the finest level
 
 
 def choose_size(
-    pictures: Sequence[AnnotatedPicture], longest: int | None = None
+    pictures: Sequence[AnnotatedPicture], wanted: Sequence[int] | None = None
 ) -> Size:
     """Height, width and strides for these pictures.
 
@@ -36,19 +36,23 @@ def choose_size(
 
     Args:
         pictures: those to learn from.
-        longest: the longer side, where it is given.
+        wanted: the longer side, or height and width, where they are given; rounded up
+            to what the strides divide.
     """
     sizes = np.array([(p.height, p.width) for p in pictures], float)
     small, large = extremes(pictures)
-    if longest is None:
+    if wanted is not None:
+        longest = max(wanted)
+    else:
         native = float(np.median(sizes.max(axis=1)))
-        wanted = min(max(SMALLEST / small, USUAL), native)
-        longest = int(np.clip(wanted, *LONGEST))
+        enough = min(max(SMALLEST / small, USUAL), native)
+        longest = int(np.clip(enough, *LONGEST))
     first = 4 if small * longest < FINE else 8
     last = next((s for s in STRIDES if s * REACH >= large * longest / 2), STRIDES[-1])
     strides = tuple(s for s in STRIDES if first <= s <= max(last, 2 * first))
     proportions = np.median(sizes / sizes.max(axis=1, keepdims=True), axis=0)
-    height, width = (_round_up(longest * p, strides[-1]) for p in proportions)
+    ends = longest * proportions if wanted is None or len(wanted) < 2 else wanted
+    height, width = (_round_up(end, strides[-1]) for end in ends)
     return Size(height, width, strides)
 
 

@@ -151,12 +151,15 @@ def train_detector(
         out: the folder of the run, in which the model is left; by default
             `runs/NAME`, `runs/NAME-2`, ...
         show: is told of every epoch, as `print` is.
-        **options: see `Plan`: `epochs`, `image_size`, `seed` and others.
+        **options: see `Plan`: `epochs`, `size`, `seed` and others.
 
     Raises:
         DataError: when there is nothing to learn from.
         ArgumentError: when the folder holds a model already.
     """
+    size = options.get("size")
+    if isinstance(size, int):
+        options["size"] = (size,)
     path, plan = str(annotations), Plan(**options)
     problem = pose(path, plan)
     wanted = None if out is None else Path(out)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from chainrule.data.annotations import open_annotated
 from chainrule.data.columns import to_text
 from chainrule.data.pictures import SUFFIXES
 from chainrule.data.places import FolderPlace, Place, open_place
@@ -360,7 +361,7 @@ def holds_annotations(path: str) -> bool:
 
     As many files of XML as half of the pictures, or a JSON file with boxes.
     """
-    place = open_place(path)
+    place = open_annotated(path)
     kinds = Counter(Path(name).suffix.lower() for name in place.names)
     pictures = sum(kinds[suffix] for suffix in SUFFIXES)
     if pictures and kinds[".xml"] * 2 >= pictures:
