@@ -9,6 +9,7 @@ from chainrule.compiler.collapse import collapse, join_rows
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.fuse import Group, express, is_fold
 from chainrule.compiler.index import Axis, dot, of
+from chainrule.compiler.inside import with_inside
 from chainrule.compiler.kernel import (
     ContractKernel,
     Fold,
@@ -87,7 +88,7 @@ class KernelBuilder:
         else:
             rows, lane = _split_rows(group)
             kernel = LoopKernel(name, rows, lane, tuple(stages), dtypes)
-            kernel = collapse(kernel, low.pool)
+            kernel = with_inside(collapse(kernel, low.pool))
         return kernel, low.buffers
 
     # ---- loops -----------------------------------------------------------------------

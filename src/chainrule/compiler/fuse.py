@@ -72,7 +72,7 @@ class Group:
         kind: `map`, `row`, `contract`, `library` or `scan`.
         rows: the axes of its outer loops; for `map` and `contract`, of all loops.
         roots: what it computes, in order.
-        columns: for `row`, the axes along the rows, by their extents.
+        columns: axes within the loops, along rows or folded, by their extents.
         after: the groups that must run before it.
         number: its place in the order of making.
         weight: how many expressions its roots have.
@@ -389,8 +389,7 @@ def _express_fold(
 ) -> tuple[Expression, tuple[Axis, ...]]:
     source, axes = node.inputs[0], reduced_axes(node)
     extents = tuple(source.spec.shape[axis] for axis in axes)
-    row = group.kind == "row" and bool(extents)
-    own = group.column_axes(extents) if row else tuple(map(Axis, extents))
+    own = group.column_axes(extents) if extents else ()
     kept, folded = iter(rows), iter(map(of, own))
     indices = tuple(
         next(folded) if axis in axes else next(kept) for axis in range(source.spec.ndim)

@@ -53,6 +53,8 @@ class LoopKernel:
             vectorised along the last of its own axes.
         stages: what is done at each point, in order.
         dtypes: the dtypes of the buffers.
+        inside: loops of few points within those of the folds; each point has sums of
+            its own.
     """
 
     name: str
@@ -60,6 +62,7 @@ class LoopKernel:
     lane: Axis | None
     stages: tuple[Stage, ...]
     dtypes: tuple[DType, ...]
+    inside: tuple[Axis, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
-from chainrule.compiler.emit import I32, I64, Emitter, Scope, integer
+from chainrule.compiler.emit import Emitter, Scope, integer
 from chainrule.compiler.engine import Target
+from chainrule.compiler.fold_state import FoldState
 from chainrule.compiler.index import Axis
+from chainrule.compiler.inside import one_loop, size_of
 from chainrule.compiler.kernel import Fold, LoopKernel, Write
-from chainrule.compiler.kernels import elementwise
-from chainrule.compiler.kernels.elementwise import element_type, number
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.shares import LOOP_ROWS, cut_axis, together
-from chainrule.ir.dtype import DType
 
 LONG_SUM = 4096  # terms from which on a sum is added in pieces
 PIECE = 128  # steps of a piece
 WIDE = 4  # vectors side by side where lanes fold down columns
 DEEP = 64  # rows from which on that pays
+SPARE = 8  # registers that hold something else than sums
+UNROLLED = 64  # steps of a fold from which on it stays a loop
+UNROLLED_SIZE = 512  # operations that a fold without loop may have
 
 
 def lanes_for(kernel: LoopKernel, target: Target) -> int:
@@ -35,10 +38,18 @@ def lanes_for(kernel: LoopKernel, target: Target) -> int:
     every = [d.itemsize for d in kernel.dtypes]
     width = max(4, target.lanes(max(floats or written or every or [4])))
     folds = [stage for stage in kernel.stages if isinstance(stage, Fold)]
-    if kernel.lane is None or kernel.lane.extent < WIDE * width or not folds:
+    if kernel.lane is None or not folds:
         return width
     deep = max(math.prod(a.extent for a in stage.axes) for stage in folds) >= DEEP
-    return WIDE * width if deep else width
+    sums = len(folds) * math.prod(axis.extent for axis in kernel.inside)
+    factor = WIDE
+    while factor > 1 and (
+        not deep
+        or factor * sums > target.vector_registers - SPARE
+        or factor * width > kernel.lane.extent
+    ):
+        factor //= 2
+    return factor * width
 
 
 def emit_loops(kernel: LoopKernel, target: Target) -> str:
@@ -55,7 +66,7 @@ class _Nest:
         self.kernel = kernel
         self.emitter = emitter
         self.cut = cut_axis(kernel, emitter.lanes)
-        self.stages = StageEmitter(emitter, per_row=kernel.lane is None)
+        self.stages = StageEmitter(emitter, kernel.lane is None, kernel.inside)
 
     def emit(self) -> None:
         rows = math.prod(axis.extent for axis in self.kernel.rows)
@@ -158,33 +169,58 @@ class StageEmitter:
     """Writes the stages of a kernel at the present point.
 
     With `per_row`, a stage with axes of its own is vectorised along the last of them;
-    otherwise every lane runs through them by itself.
+    otherwise every lane runs through them by itself. Along the axes `inside`, all
+    points are computed together.
     """
 
-    def __init__(self, emitter: Emitter, per_row: bool) -> None:
+    def __init__(
+        self, emitter: Emitter, per_row: bool, inside: Sequence[Axis] = ()
+    ) -> None:
         self.emitter = emitter
         self.per_row = per_row
+        self.points = list(_points(inside))
         self._short: dict[tuple[Scope, Axis], Scope] = {}
 
     def run(self, stages: tuple[Write | Fold, ...]) -> None:
         """Emit `stages` in order; what is stored at the point itself comes last.
 
-        A value may be stored over one that later stages read at the same point: all of
-        them are computed before the first is stored.
+        Folds that can share a loop do. A value may be stored over one that later stages
+        read at the same point: all of them are computed before the first is stored.
         """
         late: list[Write] = []
-        for stage in stages:
+        folded: list[tuple[Fold, list[IRValue]]] = []
+        waiting = list(stages)
+        while waiting:
+            stage = waiting.pop(0)
             if isinstance(stage, Write) and not stage.axes:
-                self.emitter.emit(stage.expression)
+                if len(self.points) == 1:
+                    self.emitter.emit(stage.expression)
                 late.append(stage)
             elif isinstance(stage, Write):
                 self._write(stage)
             elif self.per_row and stage.axes:
                 self._fold_row(stage)
             else:
-                self._fold_lanes(stage)
-        for stage in late:
-            self._write(stage)
+                shared = one_loop(stage, waiting)
+                waiting = [other for other in waiting if other not in shared]
+                folded += zip(shared, self._fold_lanes(shared), strict=True)
+        self._store(folded, late)
+
+    def _store(
+        self, folded: list[tuple[Fold, list[IRValue]]], late: list[Write]
+    ) -> None:
+        """Store what was computed, at every point inside."""
+        for number, point in enumerate(self.points if len(self.points) > 1 else []):
+            with self.emitter.level(point):
+                for stage, values in folded:
+                    self.emitter.set_local(stage.local, values[number])
+                for write in late:
+                    self.emitter.emit(write.expression)
+                for write in late:
+                    self._write(write)
+        if len(self.points) == 1:
+            for write in late:
+                self._write(write)
 
     def _write(self, stage: Write) -> None:
         if not stage.axes:
@@ -227,34 +263,73 @@ class StageEmitter:
 
     # ---- folds -----------------------------------------------------------------------
 
-    def _fold_lanes(self, stage: Fold) -> None:
-        """Each lane, or the one scalar, folds its own elements in a serial loop."""
+    def _fold_lanes(self, stages: Sequence[Fold]) -> list[list[IRValue]]:
+        """Each lane, or the one scalar, folds its own elements in one serial loop.
+
+        The values of each stage, at every point inside.
+        """
         emitter = self.emitter
         wide = emitter.lane() is not None
-        state = FoldState(emitter, stage, wide)
-        if is_long_sum(stage):
-            self._fold_pieces(stage, state)
+        states = self._states(stages, wide)
+        if is_long_sum(stages[0]):
+            self._fold_pieces(stages, states, wide)
         else:
-            with self._outer_loops(stage.axes):
-                value = emitter.emit(stage.expression)
-                plain = emitter.splat(value) if wide else value.value
-                state.add(plain, self._count(stage, wide))
-        emitter.set_local(stage.local, state.result())
+            with ExitStack() as loops:
+                for _ in self._inner_loops(stages, loops):
+                    self._fold_in(stages, states, wide)
+        values = [[state.result() for state in own] for own in states]
+        if len(self.points) == 1:
+            for stage, own in zip(stages, values, strict=True):
+                emitter.set_local(stage.local, own[0])
+        return values
 
-    def _fold_pieces(self, stage: Fold, state: FoldState) -> None:
-        """A long sum by each lane, in pieces with sums of their own."""
-        emitter, axis = self.emitter, stage.axes[-1]
+    def _states(self, stages: Sequence[Fold], wide: bool) -> list[list[FoldState]]:
+        emitter = self.emitter
+        return [[FoldState(emitter, s, wide) for _ in self.points] for s in stages]
+
+    def _fold_in(
+        self, stages: Sequence[Fold], states: list[list[FoldState]], wide: bool
+    ) -> None:
+        """Fold in the elements at the present position, at every point inside."""
+        emitter = self.emitter
+        for number, point in enumerate(self.points):
+            with emitter.level(point):
+                for stage, own in zip(stages, states, strict=True):
+                    value = emitter.emit(stage.expression)
+                    plain = emitter.splat(value) if wide else value.value
+                    own[number].add(plain, self._count(stage, wide))
+
+    def _inner_loops(self, stages: Sequence[Fold], loops: ExitStack) -> Iterator[None]:
+        """Loops around what folds compute; short ones are written out."""
+        axes = stages[0].axes
+        steps = math.prod(axis.extent for axis in axes)
+        size = sum(size_of(stage.expression) for stage in stages)
+        if steps <= UNROLLED and steps * size * len(self.points) <= UNROLLED_SIZE:
+            for point in _points(axes):
+                with self.emitter.level(point):
+                    yield
+        else:
+            loops.enter_context(self._outer_loops(axes))
+            yield
+
+    def _fold_pieces(
+        self, stages: Sequence[Fold], states: list[list[FoldState]], wide: bool
+    ) -> None:
+        """Long sums by each lane, in pieces with sums of their own."""
+        emitter, axes = self.emitter, stages[0].axes
+        axis = axes[-1]
         with (
-            self._outer_loops(stage.axes[:-1]),
+            self._outer_loops(axes[:-1]),
             emitter.loop(integer(0), integer(axis.extent), PIECE) as first,
             emitter.level({}),
         ):
-            part = FoldState(emitter, stage, state.wide)
+            parts = self._states(stages, wide)
             stop = least(emitter, first, PIECE, axis.extent)
             with emitter.loop(first, stop) as place, emitter.level({axis: place}):
-                value = emitter.emit(stage.expression)
-                part.add(emitter.splat(value) if state.wide else value.value, None)
-            state.add(part.result(), None)
+                self._fold_in(stages, parts, wide)
+            for own, pieces in zip(states, parts, strict=True):
+                for state, piece in zip(own, pieces, strict=True):
+                    state.add(piece.result(), None)
 
     def _count(self, stage: Fold, wide: bool) -> IRValue | None:
         """The position along the folded axis, for positions of extremes."""
@@ -300,6 +375,12 @@ class StageEmitter:
             state.add(part.result(), None)
 
 
+def _points(axes: Sequence[Axis]) -> Iterator[dict[Axis, IRValue]]:
+    """All positions of these axes, in row-major order."""
+    for point in itertools.product(*(range(axis.extent) for axis in axes)):
+        yield {axis: integer(place) for axis, place in zip(axes, point, strict=True)}
+
+
 def is_long_sum(stage: Fold) -> bool:
     """Whether a sum has so many terms that rounding errors would add up.
 
@@ -317,151 +398,3 @@ def least(emitter: Emitter, first: IRValue, step: int, end: int) -> IRValue:
     after = builder.add(first, integer(step))
     inside = builder.icmp_signed("<", after, integer(end))
     return builder.select(inside, after, integer(end))
-
-
-class FoldState:
-    """The running value of a fold, in memory that LLVM turns into registers."""
-
-    def __init__(self, emitter: Emitter, stage: Fold, wide: bool) -> None:
-        self.emitter = emitter
-        self.operation = stage.operation
-        self.dtype: DType = stage.expression.dtype
-        self.wide = wide
-        self.kind = self._shaped(element_type(self.dtype))
-        self.is_position = stage.operation.startswith("arg")
-        self.start = number(self.kind, identity_of(self.operation, self.dtype))
-        self.value = self._cell(self.kind, self.start)
-        where = self._shaped(I64)
-        self.position = (
-            self._cell(where, number(where, 0)) if self.is_position else None
-        )
-        flag = self._shaped(ir.IntType(1))
-        self.any = self._cell(flag, number(flag, 0)) if self.is_position else None
-
-    def _shaped(self, element: IRValue) -> IRValue:
-        return ir.VectorType(element, self.emitter.lanes) if self.wide else element
-
-    def _cell(self, kind: IRValue, start: IRValue) -> IRValue:
-        builder = self.emitter.builder
-        with builder.goto_entry_block():
-            cell = builder.alloca(kind)
-        builder.store(start, cell)
-        return cell
-
-    def add(
-        self, value: IRValue, position: IRValue | None, mask: IRValue | None = None
-    ) -> None:
-        """Fold in a value; only the lanes in `mask` count."""
-        b = self.emitter.builder
-        old = b.load(self.value, typ=self.kind)
-        if self.is_position:
-            self._add_position(value, position, mask, old)
-            return
-        if mask is not None:
-            value = b.select(mask, value, self.start)
-        b.store(self.combine(old, value), self.value)
-
-    def _add_position(
-        self, value: IRValue, position: IRValue, mask: IRValue | None, old: IRValue
-    ) -> None:
-        b = self.emitter.builder
-        assert self.position is not None
-        assert self.any is not None
-        seen = b.load(self.any, typ=self._shaped(ir.IntType(1)))
-        better = b.or_(b.not_(seen), self._better(value, old))
-        if mask is not None:
-            better = b.and_(better, mask)
-        where = b.load(self.position, typ=self._shaped(I64))
-        b.store(b.select(better, value, old), self.value)
-        b.store(b.select(better, position, where), self.position)
-        b.store(b.or_(seen, better), self.any)
-
-    def _better(self, value: IRValue, old: IRValue) -> IRValue:
-        """Whether `value` comes before `old`, which stands earlier."""
-        b = self.emitter.builder
-        pair = (value, old) if self.operation == "argmin" else (old, value)
-        better = elementwise.ROWS["less"](b, self.dtype, *pair)
-        if not self.dtype.is_float:
-            return better
-        missing = b.fcmp_unordered("uno", value, value)
-        return b.or_(better, b.and_(missing, b.fcmp_ordered("ord", old, old)))
-
-    def combine(self, a: IRValue, b: IRValue) -> IRValue:
-        """Two partial results as one."""
-        name = COMBINE[self.operation]
-        return elementwise.ROWS[name](self.emitter.builder, self.dtype, a, b)
-
-    def result(self) -> IRValue:
-        """The value now."""
-        if self.position is not None:
-            return self.emitter.builder.load(self.position, typ=self._shaped(I64))
-        return self.emitter.builder.load(self.value, typ=self.kind)
-
-    def fold_lanes(self) -> IRValue:
-        """The lanes folded into one value, in halves."""
-        b = self.emitter.builder
-        value = b.load(self.value, typ=self.kind)
-        if self.position is not None:
-            return self._fold_positions(value)
-        width = self.emitter.lanes
-        while width > 1:
-            width //= 2
-            low, high = (_half(b, value, width, side) for side in (0, 1))
-            value = self.combine(low, high)
-        return b.extract_element(value, ir.Constant(I32, 0))
-
-    def _fold_positions(self, value: IRValue) -> IRValue:
-        b = self.emitter.builder
-        assert self.position is not None
-        assert self.any is not None
-        where = b.load(self.position, typ=self._shaped(I64))
-        seen = b.load(self.any, typ=self._shaped(ir.IntType(1)))
-        width = self.emitter.lanes
-        while width > 1:
-            width //= 2
-            values = [_half(b, value, width, side) for side in (0, 1)]
-            places = [_half(b, where, width, side) for side in (0, 1)]
-            flags = [_half(b, seen, width, side) for side in (0, 1)]
-            # of equals the one with the smaller position is first
-            better = self._better(values[1], values[0])
-            equal = b.not_(b.or_(better, self._better(values[0], values[1])))
-            earlier = b.and_(equal, b.icmp_signed("<", places[1], places[0]))
-            take = b.and_(flags[1], b.or_(b.or_(better, earlier), b.not_(flags[0])))
-            value = b.select(take, values[1], values[0])
-            where = b.select(take, places[1], places[0])
-            seen = b.or_(flags[0], flags[1])
-        return b.extract_element(where, ir.Constant(I32, 0))
-
-
-def _half(builder: IRValue, value: IRValue, width: int, side: int) -> IRValue:
-    """The lower or upper `width` lanes of a vector of twice as many."""
-    undefined = ir.Constant(value.type, ir.Undefined)
-    lanes = [side * width + lane for lane in range(width)]
-    mask = ir.Constant(ir.VectorType(I32, width), lanes)
-    return builder.shuffle_vector(value, undefined, mask)
-
-
-COMBINE = {
-    "sum": "add",
-    "prod": "multiply",
-    "max": "maximum",
-    "min": "minimum",
-    "any": "logical_or",
-    "all": "logical_and",
-}
-
-
-def identity_of(operation: str, dtype: DType) -> float | int:
-    """What a fold starts from."""
-    if operation in ("sum", "any"):
-        return 0
-    if operation in ("prod", "all"):
-        return 1
-    if operation.startswith("arg"):
-        return 0
-    if dtype.is_float:
-        return -math.inf if operation == "max" else math.inf
-    unsigned = dtype.kind == "u"
-    least = 0 if unsigned else -(2 ** (dtype.bits - 1))
-    most = 2**dtype.bits - 1 if unsigned else 2 ** (dtype.bits - 1) - 1
-    return least if operation == "max" else most

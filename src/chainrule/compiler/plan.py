@@ -34,6 +34,7 @@ from chainrule.compiler.passes.arrange import (
 from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
 from chainrule.compiler.passes.split import split_sums
+from chainrule.compiler.passes.stretches import sum_in_stretches
 from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.compiler.view import view_base
@@ -67,6 +68,7 @@ def make_plan(
     """
     graph = improve_loops(simplify(inline_calls(graph)))
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
+    graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
     graph = separate_states(drop_dead(separate_outputs(graph)))
     roots = find_roots(graph, forced)
@@ -445,7 +447,7 @@ def work_of(kernel: Kernel) -> int:
     if isinstance(kernel, ContractKernel):
         points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
         return points * (math.prod(kernel.sums) + 8 * len(kernel.stages)) // 8
-    points = math.prod(axis.extent for axis in kernel.rows)
+    points = math.prod(axis.extent for axis in (*kernel.rows, *kernel.inside))
     points *= kernel.lane.extent if kernel.lane is not None else 1
     total = 0
     for stage in kernel.stages:

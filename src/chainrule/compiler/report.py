@@ -158,7 +158,8 @@ def shape_of(kernel: Kernel) -> tuple[int, ...]:
     if isinstance(kernel, ContractKernel):
         axes = (*kernel.outer, kernel.m, kernel.n)
         return (*(a.extent for a in axes), math.prod(kernel.sums))
-    axes = kernel.rows if kernel.lane is None else (*kernel.rows, kernel.lane)
+    lane = () if kernel.lane is None else (kernel.lane,)
+    axes = (*kernel.rows, *kernel.inside, *lane)
     folded = [axis for stage in kernel.stages for axis in stage.axes]
     extra = (max(axis.extent for axis in folded),) if folded else ()
     return (*(axis.extent for axis in axes), *extra)
@@ -179,7 +180,7 @@ def flops_of(kernel: Kernel) -> int:
 
 
 def _loop_flops(kernel: LoopKernel) -> int:
-    points = math.prod(axis.extent for axis in kernel.rows)
+    points = math.prod(axis.extent for axis in (*kernel.rows, *kernel.inside))
     points *= kernel.lane.extent if kernel.lane is not None else 1
     total = 0
     for stage in kernel.stages:

@@ -97,6 +97,8 @@ class _Printer:
         if kernel.lane is not None:
             lane = kernel.lane
             self.lines.append(f"  lanes {self.axis(lane)} in {lane.extent}")
+        for axis in kernel.inside:
+            self.lines.append(f"  inside {self.axis(axis)} in {axis.extent}")
 
     def _product(self, kernel: ContractKernel) -> None:
         for axis in kernel.outer:

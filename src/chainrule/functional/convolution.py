@@ -13,6 +13,7 @@ from typing import Any
 from chainrule import ops
 from chainrule.autodiff.checkpoint import custom_vjp
 from chainrule.errors import ArgumentError, ShapeError
+from chainrule.functional.depthwise import depthwise
 from chainrule.functional.promotion import ArrayLike, Tensor, promoted_floats
 from chainrule.functional.sliding import (
     Lengths,
@@ -150,8 +151,7 @@ def conv(
     ends = zip(values.spec.shape[1:-1], widths, strict=True)
     _check_reach("conv", tuple(n + a + b for n, (a, b) in ends), reach)
     if groups > 1 and weights.spec.shape[-2] == 1:
-        windows = sliding_windows(padded(values, widths), sizes, steps, apart)
-        return _depthwise(windows, weights, groups)
+        return depthwise(values, weights, Slide(steps, apart, widths, groups))
     return _correlation(values, weights, Slide(steps, apart, widths, groups))
 
 
@@ -181,18 +181,6 @@ def _check_kernel(x: Lengths, kernel: Lengths, groups: int) -> None:
             got=f"{x[-1]} channels, kernel of shape {kernel}, groups={groups}",
             expected=f"a kernel of {x[-1]} / groups channels, filters in whole groups",
         )
-
-
-def _depthwise(windows: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """Windows contracted with their kernel, channel by channel."""
-    rank = kernel.spec.ndim - 2
-    filters = kernel.spec.shape[-1]
-    summed = tuple(range(rank + 1, 2 * rank + 1))
-    shape, sizes = windows.spec.shape, kernel.spec.shape[:rank]
-    parts = ops.reshape(windows, shape=(*shape, 1))
-    weights = ops.reshape(kernel, shape=(*sizes, groups, filters // groups))
-    product = ops.reduce_sum(ops.multiply(parts, weights), axes=summed)
-    return ops.reshape(product, shape=(*shape[: rank + 1], filters))
 
 
 def _correlation(x: Tensor, kernel: Tensor, slide: Slide) -> Tensor:
