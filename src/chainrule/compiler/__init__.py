@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram, Part
+from chainrule.compiler.orders import reference_orders
 from chainrule.errors import ArgumentError
 from chainrule.ir.graph import Graph
 from chainrule.settings import SETTINGS
@@ -25,6 +26,7 @@ __all__ = [
     "Runs",
     "compile_graph",
     "make_loop",
+    "random_orders",
 ]
 
 BACKENDS = ("native", "interpret")
@@ -99,3 +101,19 @@ def make_loop(backend: str | None = None) -> Loops:
         return InterpretedLoop()
     loop: Loops = importlib.import_module("chainrule.compiler.native_loop").NativeLoop()
     return loop
+
+
+def random_orders(
+    key: tuple[int, int], turns: range, rows: int, backend: str | None = None
+) -> Array:
+    """An order of the rows for each of these turns; see `orders.reference_orders`.
+
+    Example:
+        >>> random_orders((1, 2), range(2), 5).tolist()
+        [[0, 4, 1, 3, 2], [2, 4, 0, 3, 1]]
+    """
+    if _checked(backend) == "interpret":
+        return reference_orders(key, turns, rows)
+    native = importlib.import_module("chainrule.compiler.native_orders")
+    orders: Array = native.random_orders(key, turns, rows)
+    return orders

@@ -328,7 +328,7 @@ class Fit:
 
     def _short_epochs(self, first: int, left: int) -> Chunk | None:
         """As many of the epochs that are left as pass between two looks of Python."""
-        one = self.source.passes(first, 1)
+        one = self.source.passes(first, 0)
         if one is None or self.source.steps is None:
             return None
         self.loop.feed(one.data)

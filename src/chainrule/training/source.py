@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.ops.random import threefry2x32
+from chainrule.compiler import random_orders
 from chainrule.training.data import Array
 
 AT_ONCE = 16  # orders of epochs that are drawn together
@@ -52,7 +52,7 @@ class Source(Protocol):
 
         Args:
             first: the first epoch.
-            most: how many are wanted at most.
+            most: how many are wanted at most; 0 to see what they would be like.
         """
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class ArraySource:
         self.data = data
         self.continues = False
         self.batch_size = batch_size
-        self.key = None if key is None else tuple(key.numpy())
+        self.key = None if key is None else tuple(key.numpy().tolist())
         self._orders: dict[int, Array] = {}
         self._among = None if isinstance(rows, int) else rows
         self._whole = rows if isinstance(rows, int) else len(rows)
@@ -128,9 +128,11 @@ class ArraySource:
         """Several epochs at once, where each is one pass over the data."""
         if self.steps != self._per_pass:
             return None
-        count = max(1, min(most, PASSES_AT_ONCE // max(self._whole, 1)))
-        orders = [self._order(turn) for turn in range(first, first + count)]
-        return Chunk(self.data, np.stack(orders), self.batch_size)
+        count = min(most, max(1, PASSES_AT_ONCE // max(self._whole, 1)))
+        orders = epoch_orders(self.key, range(first, first + count), self._whole)
+        if self._among is not None:
+            orders = self._among[orders]
+        return Chunk(self.data, orders, self.batch_size)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -150,21 +152,12 @@ def epoch_order(key: tuple[int, int] | None, epoch: int, rows: int) -> Array:
         >>> epoch_order(None, 0, 4).tolist()
         [0, 1, 2, 3]
     """
-    return epoch_orders(key, range(epoch, epoch + 1), rows)[0]
+    order: Array = epoch_orders(key, range(epoch, epoch + 1), rows)[0]
+    return order
 
 
-def epoch_orders(key: tuple[int, int] | None, epochs: range, rows: int) -> list[Array]:
-    """The order of the rows in each of some epochs; see `epoch_order`."""
+def epoch_orders(key: tuple[int, int] | None, epochs: range, rows: int) -> Array:
+    """The order of the rows in each of some epochs, a line each; see `epoch_order`."""
     if key is None:
-        return [np.arange(rows, dtype=np.int64)] * len(epochs)
-    # the epoch is the counter's second word: one pass, without a key for each epoch
-    count = np.arange(-(-rows // 2), dtype=np.uint32)
-    numbers = np.array(epochs, np.uint32)[:, None]
-    pairs = threefry2x32(key, count, numbers)
-    words = np.concatenate(pairs, axis=1)[:, :rows]
-    # the row in the lower half: equal words keep the order of the rows, and numbers are
-    # sorted faster than positions
-    keys = words.astype(np.uint64) << np.uint64(32)
-    keys |= np.arange(rows, dtype=np.uint64)
-    keys.sort(axis=1)
-    return list((keys & np.uint64(0xFFFFFFFF)).astype(np.int64))
+        return np.tile(np.arange(rows, dtype=np.int64), (len(epochs), 1))
+    return random_orders(key, epochs, rows)
