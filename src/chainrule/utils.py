@@ -1,8 +1,9 @@
-"""What Keras keeps in `keras.utils`: pictures as files, arrays and data sets."""
+"""What Keras keeps in `keras.utils`: labels; pictures as files, arrays, data sets."""
 
 from __future__ import annotations
 
 from chainrule.boxes import draw_boxes
+from chainrule.data.labels import to_categorical
 from chainrule.data.picture_folder import image_dataset_from_directory
 from chainrule.data.picture_images import (
     array_to_img,
@@ -18,4 +19,5 @@ __all__ = [
     "img_to_array",
     "load_img",
     "save_img",
+    "to_categorical",
 ]

@@ -27,6 +27,8 @@ DRAWS: dict[str, Any] = {
     "truncated_normal": lambda key: random.truncated_normal(key, (3, 5)),
     "truncated_normal64": lambda key: random.truncated_normal(key, (3, 5), "float64"),
     "bernoulli": lambda key: random.bernoulli(key, 0.3, (3, 5)),
+    "gamma": lambda key: random.gamma(key, (3, 5), 0.7),
+    "beta": lambda key: random.beta(key, (3, 5), 0.4, 2.0),
     "randint": lambda key: random.randint(key, (3, 5), -4, 9),
     "permutation": lambda key: random.permutation(key, 7),
     "gumbel": lambda key: random.gumbel(key, (3, 5)),
@@ -188,3 +190,39 @@ def test_wrong_requests_are_refused() -> None:
         random.bits(KEY, 3, "int32")
     with pytest.raises(ShapeError, match="32-bit words"):
         random.normal(cr.asarray([1, 2, 3]), 3)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.3, 1.0, 2.5, 40.0])
+def test_gamma_has_the_moments_of_its_shape(alpha: float) -> None:
+    drawn = random.gamma(random.key(4), (40_000,), alpha, "float64").numpy()
+    assert drawn.min() >= 0
+    assert abs(drawn.mean() - alpha) < 5 * np.sqrt(alpha / 40_000)
+    # the variance of a variance: alpha * (2 alpha + 6)
+    spread = np.sqrt(alpha * (2 * alpha + 6) / 40_000)
+    assert abs(drawn.var() - alpha) < 5 * spread
+    below = (drawn < 1).mean()
+    if alpha == 1.0:
+        assert abs(below - (1 - np.exp(-1))) < 0.005
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.1, 0.1), (1.0, 1.0), (2.0, 5.0), (30.0, 3.0)])
+def test_beta_has_the_moments_of_its_shapes(a: float, b: float) -> None:
+    drawn = random.beta(random.key(5), (40_000,), a, b).numpy()
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    mean, variance = a / (a + b), a * b / ((a + b) ** 2 * (a + b + 1))
+    assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / 40_000)
+    assert abs(drawn.var() - variance) < 0.04 * variance + 1e-5
+
+
+def test_beta_takes_shapes_too_small_for_any_gamma() -> None:
+    drawn = random.beta(random.key(6), (4000,), 1e-6, 1e-6).numpy()
+    assert np.isfinite(drawn).all()
+    assert ((drawn < 1e-6) | (drawn > 1 - 1e-6)).mean() > 0.999
+    assert abs((drawn > 0.5).mean() - 0.5) < 0.05
+
+
+def test_each_number_has_a_shape_of_its_own() -> None:
+    shapes = np.array([[0.2], [3.0], [50.0]])
+    drawn = random.gamma(random.key(7), (3, 20_000), shapes).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=1), shapes[:, 0], rtol=0.1)

@@ -26,7 +26,9 @@ Array = np.ndarray[Any, Any]
 # every layer, made so that it changes something
 EVERY: dict[str, Callable[..., Layer]] = {
     "AutoContrast": layers.AutoContrast,
+    "CutMix": layers.CutMix,
     "Equalization": layers.Equalization,
+    "MixUp": partial(layers.MixUp, 1.0),
     "RandomBrightness": partial(layers.RandomBrightness, 0.5),
     "RandomColorDegeneration": partial(layers.RandomColorDegeneration, 0.5),
     "RandomColorJitter": partial(
@@ -34,6 +36,7 @@ EVERY: dict[str, Callable[..., Layer]] = {
     ),
     "RandomContrast": partial(layers.RandomContrast, 0.5),
     "RandomCrop": partial(layers.RandomCrop, 4, 3),
+    "RandomErasing": layers.RandomErasing,
     "RandomFlip": layers.RandomFlip,
     "RandomGaussianBlur": layers.RandomGaussianBlur,
     "RandomGrayscale": layers.RandomGrayscale,
@@ -50,6 +53,7 @@ EVERY: dict[str, Callable[..., Layer]] = {
     "Solarization": partial(layers.Solarization, 0.2, (0.3, 0.8)),
 }
 SURE = {"AutoContrast", "Equalization"}  # they draw nothing
+MIXING = {"CutMix", "MixUp"}  # of one picture they make the same
 every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
 
 
@@ -170,7 +174,7 @@ def test_the_key_and_the_seed_decide_what_is_drawn(make: Callable[..., Layer]) -
 def test_samples_are_changed_each_in_its_way(make: Callable[..., Layer]) -> None:
     x = np.repeat(pictures(1, 6, 7, 3), 40, axis=0)
     made = change(make(), x).numpy().reshape(40, -1)
-    if type(make()).__name__ not in SURE:
+    if type(make()).__name__ not in SURE | MIXING:
         assert len(np.unique(made, axis=0)) > 1
 
 

@@ -61,6 +61,7 @@ GRU_CELLS = [
     for n in (3, 4)
 ]
 DENSE = {"class_name": "Dense", "config": {"units": 5, "name": "in"}}
+FLIP = {"class_name": "RandomFlip", "config": {"mode": "vertical", "name": "in"}}
 
 CASES = [
     case(layers.Activation, "tanh"),
@@ -120,6 +121,20 @@ CASES = [
     case(layers.RandomCrop, 3, 4, data_format="channels_first", sample=(2, 2, 6)),
     case(layers.RandomFlip, sample=(5, 6, 2)),
     case(layers.RandomFlip, "horizontal", seed=2, sample=(5, 6, 2)),
+    case(layers.CutMix, seed=1, sample=(6, 5, 2)),
+    case(layers.CutMix, (0.3, 0.9), data_format="channels_first", sample=(2, 6, 5)),
+    case(layers.MixUp, sample=(6, 5, 2)),
+    case(layers.MixUp, 3.0, seed=2, sample=(6, 5, 2)),
+    case(layers.RandomErasing, value_range=(-9, 9), sample=(6, 5, 2)),
+    case(
+        layers.RandomErasing,
+        (0.4, 0.9),
+        (0.2, 0.3),
+        [1.0, 2.0],
+        seed=2,
+        sample=(6, 5, 2),
+    ),
+    case(layers.Pipeline, [FLIP], sample=(4, 5, 2)),
     case(layers.RandomGaussianBlur, value_range=(-9, 9), sample=(5, 6, 2)),
     case(
         layers.RandomGaussianBlur,
@@ -449,12 +464,12 @@ def test_copies_share_nothing(case: Case) -> None:
 @pytest.mark.parametrize(
     "case",
     # the vectors of spectral normalization count as constants: test_normalization.py
-    # has its gradient; the layer inside an RNN has a dtype of its own; whole numbers
-    # have no gradient
+    # has its gradient; the layers inside an RNN or a pipeline have dtypes of their own;
+    # whole numbers have no gradient
     [
         case
         for case in CASES
-        if not (case.numbers or case.name.startswith(("Spectral", "RNN(")))
+        if not (case.numbers or case.name.startswith(("Spectral", "RNN(", "Pipeline")))
     ],
     ids=lambda case: case.name,
 )

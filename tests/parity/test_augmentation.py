@@ -17,6 +17,7 @@ import pytest
 from chainrule import functional, layers
 from chainrule.functional.sampling import Affine
 from chainrule.layers import augmentation_geometry as geometry
+from chainrule.layers.augmentation_erasing import Rectangles
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
@@ -108,7 +109,41 @@ def nothing(found: Any, shape: Any) -> Any:
     return None
 
 
+def erasing(found: Any, shape: Any) -> Any:
+    """Keras tells the pixels, of which the ends of rectangles follow."""
+    masks = np.asarray(found["batch_masks"])[..., 0]
+    place = _ends(masks)
+    return tensor(found["apply_erasing"]), place, tensor(found["fill_value"])
+
+
+def _ends(masks: Any) -> Rectangles:
+    across, down = masks.any(axis=1), masks.any(axis=2)
+    ends = []
+    for line in (across, down):
+        first = line.argmax(axis=1)
+        ends += [first, first + line.sum(axis=1)]
+    left, right, top, bottom = (tensor(end.astype("float32")) for end in ends)
+    return Rectangles(left, right, top, bottom)
+
+
+def mixing(found: Any, shape: Any) -> Any:
+    return tensor(found["permutation_order"]), tensor(found["mix_weight"])
+
+
+def cutting(found: Any, shape: Any) -> Any:
+    place = _ends(np.asarray(found["batch_masks"])[..., 0])
+    share = tensor(found["mix_weight"]).reshape((-1,))
+    return tensor(found["permutation_order"]), place, share
+
+
+MIXED = [
+    case("MixUp", mixing, alpha=0.8),
+    case("CutMix", cutting),
+    case("CutMix", cutting, factor=(0.5, 0.9)),
+]
 FILTERED = [
+    case("RandomErasing", erasing),
+    case("RandomErasing", erasing, factor=(0.6, 0.6), scale=(0.1, 0.5), fill_value=7),
     case("RandomSharpness", drawn("factor"), factor=1.0),
     case("RandomSharpness", drawn("factor"), factor=(0.0, 0.4), value_range=(20, 200)),
     case("RandomGaussianBlur", blur),
@@ -174,6 +209,7 @@ CASES = [
         fill_value=3.0,
     ),
     *COLORED,
+    *MIXED,
     *FILTERED,
 ]
 
@@ -201,6 +237,20 @@ def _copied(found: Any) -> Any:
     if isinstance(found, dict):
         return {key: _copied(value) for key, value in found.items()}
     return found.clone().numpy() if isinstance(found, torch.Tensor) else found
+
+
+@pytest.mark.parametrize("case", MIXED, ids=str)
+def test_mixed_labels(case: Case) -> None:
+    x = np.random.default_rng(0).uniform(0, 1, (8, 9, 12, 3)).astype("float32")
+    labels = np.eye(8, dtype="float32")
+    theirs = getattr(keras.layers, case.name)(seed=3, **case.arguments)
+    ours = getattr(layers, case.name)(**case.arguments)
+    found = theirs.get_random_transformation(torch.as_tensor(x), training=True)
+    made = ours.change_labels(
+        functional.asarray(labels), case.drawn(_copied(found), x.shape)
+    )
+    expected = theirs.transform_labels(torch.as_tensor(labels), found, training=True)
+    np.testing.assert_allclose(made.numpy(), expected.numpy(), atol=1e-6)
 
 
 def test_saturation_stays_below_one() -> None:

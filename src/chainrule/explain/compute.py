@@ -13,7 +13,7 @@ from chainrule.explain.observe import Observer, Visit, activation_name
 from chainrule.explain.step_trace import Array, LayerTrace, Weight
 from chainrule.functional import random
 from chainrule.ir.trace import constant
-from chainrule.training.step import Parts, State, autocast, constrain, measure_loss
+from chainrule.training.step import Parts, State, augmented, constrain, measure_loss
 from chainrule.variable import current_values, substitute
 
 
@@ -45,8 +45,8 @@ class _Step:
         self.parts = parts
         self.layers = layers
         self.state = state
-        self.batch = {key: autocast(part, parts.dtype) for key, part in batch.items()}
         self.key = random.fold_in(state["key"], state["step"])
+        self.batch = augmented(parts, batch, self.key)
         self.observer = Observer()
 
     def forward(self, trainable: Any, frozen: Any, disturbances: Any = None) -> Any:

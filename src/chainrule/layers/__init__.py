@@ -16,6 +16,7 @@ from chainrule.layers.augmentation_color import (
     RandomHue,
     RandomSaturation,
 )
+from chainrule.layers.augmentation_erasing import RandomErasing
 from chainrule.layers.augmentation_filters import (
     RandomGaussianBlur,
     RandomSharpness,
@@ -34,6 +35,7 @@ from chainrule.layers.augmentation_levels import (
     RandomPosterization,
     Solarization,
 )
+from chainrule.layers.augmentation_mix import CutMix, MixUp
 from chainrule.layers.borders import (
     CenterCrop,
     Cropping1D,
@@ -89,6 +91,7 @@ from chainrule.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from chainrule.layers.pipeline import Pipeline
 from chainrule.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -194,6 +197,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -241,16 +245,19 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MixUp",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",
     "RandomGrayscale",
@@ -394,6 +401,10 @@ for _each in (
     RandomInvert,
     RandomPosterization,
     Solarization,
+    CutMix,
+    MixUp,
+    Pipeline,
+    RandomErasing,
     RandomCrop,
     RandomFlip,
     RandomPerspective,

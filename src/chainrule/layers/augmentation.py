@@ -56,7 +56,8 @@ class Augmentation(RandomLayer):
 
     Instead of a tensor of pictures, the input may be a dict with `images`, and what
     belongs to them: `labels`; `segmentation_masks`, `(samples, height, width,
-    channels)`, which move as the pictures do and keep their numbers and their dtype;
+    channels)`, or without channels, which move as the pictures do and keep their
+    numbers and their dtype;
     and `bounding_boxes`, a dict of `boxes`, `(samples, boxes, 4)`, and perhaps their
     `labels`, `(samples, boxes)`. Boxes follow their objects and are cut at the borders;
     the labels of boxes of which nothing is left become -1, as those of padding.
@@ -112,6 +113,10 @@ class Augmentation(RandomLayer):
         """
         return boxes
 
+    def change_box_sets(self, boxes: Any, drawn: Any) -> Any:
+        """The boxes and their labels, in any format, where none has to be moved."""
+        return boxes
+
     def at_rest(self, images: Tensor, interpolation: str = "bilinear") -> Tensor:
         """Pictures, or masks with `nearest`, while nothing is trained."""
         return images
@@ -161,9 +166,13 @@ class Augmentation(RandomLayer):
         new = self.change_images(images, drawn) if training else self.at_rest(images)
         made[IMAGES] = as_given(functional.astype(new, self.dtype), self.data_format)
         if LABELS in given and training:
-            made[LABELS] = self.change_labels(given[LABELS], drawn)
+            made[LABELS] = tree.tree_map(
+                lambda part: self.change_labels(part, drawn), given[LABELS]
+            )
         if MASKS in given:
-            made[MASKS] = self._moved_masks(given[MASKS], drawn, training)
+            made[MASKS] = tree.tree_map(
+                lambda part: self._moved_masks(part, drawn, training), given[MASKS]
+            )
         if BOXES in given:
             made[BOXES] = self._moved_boxes(
                 given[BOXES], drawn, images.spec.shape, new.spec.shape, training
@@ -174,7 +183,7 @@ class Augmentation(RandomLayer):
         self, given: Any, drawn: Any, old: Shape, new: Shape, training: bool
     ) -> Any:
         if not self.moves:
-            return given
+            return self.change_box_sets(given, drawn) if training else given
         form = self.bounding_box_format
         if form is None or not isinstance(given, Mapping) or "boxes" not in given:
             raise _unclear_boxes(self.name, given, form)
@@ -188,12 +197,20 @@ class Augmentation(RandomLayer):
         return formats.convert_format(cut, "xyxy", form, new[1], new[2])
 
     def _moved_masks(self, given: Tensor, drawn: Any, training: bool) -> Tensor:
+        if given.spec.ndim == 3:  # a class for each pixel, without an axis of channels
+            wide = functional.expand_dims(given, axis=3)
+            if self.data_format != "channels_last":
+                wide = functional.moveaxis(wide, 3, 1)
+            moved = self._moved_masks(wide, drawn, training)
+            axis = 3 if self.data_format == "channels_last" else 1
+            return functional.squeeze(moved, axis=axis)
         masks = channels_last(given, self.data_format)
         if training:
             new = self.change_masks(masks, drawn)
         else:
             new = self.at_rest(masks, "nearest")
-        return as_given(functional.astype(new, given.spec.dtype), self.data_format)
+        kind = given.spec.dtype if not self.mixes else new.spec.dtype
+        return as_given(functional.astype(new, kind), self.data_format)
 
     def uniform(self, shape: Shape, low: Any = 0.0, high: Any = 1.0) -> Tensor:
         """Numbers of equal chance from `[low, high)`, drawn with a key of their own."""

@@ -427,7 +427,8 @@ def train_runtime(model: Any, objective: Objective, data: Examples) -> Runtime:
         shapes = target_shapes(data.y, outputs)
         targets = objective.targets(outputs.names, shapes, outputs.shapes)
     model._targets = targets
-    basis = make_parts(model, model._forward, targets, objective.optimizer)
+    rest = objective.optimizer, objective.augmentation
+    basis = make_parts(model, model._forward, targets, *rest)
     old = model._runtime
     if old is not None and old.fits(basis):
         return old
@@ -441,7 +442,7 @@ def train_runtime(model: Any, objective: Objective, data: Examples) -> Runtime:
     parts = basis
     if own.train is not None:
         parts = own_parts(model, own, basis, data)
-        basis = make_parts(model, model._forward, targets, objective.optimizer)
+        basis = make_parts(model, model._forward, targets, *rest)
         state = None if state is None or len(parts.optimizer.members) > 1 else [state]
     test = own_test_parts(model, own, basis, data) if own.test is not None else None
     model._runtime = Runtime(parts, state, backend, None, own, basis, test)

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule import losses, metrics, optimizers
 from chainrule.configurable import Configurable, serialize, snake_case
 from chainrule.errors import ArgumentError
+from chainrule.training.augmentation import Augmenter
 from chainrule.training.case import SampleShape
 from chainrule.training.checks import BINARY, MARGINS
 from chainrule.training.targets import Output, Targets, by_output
@@ -56,6 +57,7 @@ class Objective:
         loss_weights: what the losses are multiplied by, as a list or a dict.
         weighted: metrics that use the weights of samples.
         settings: the other arguments of `compile`.
+        augmentation: layers that change what is trained on.
 
     Raises:
         ArgumentError: for names that do not exist.
@@ -69,6 +71,7 @@ class Objective:
         loss_weights: Any = None,
         weighted: Any = None,
         settings: Settings | None = None,
+        augmentation: Any = None,
     ) -> None:
         self.metrics, self.weighted = _as_list(measures), _as_list(weighted)
         self.given = {"optimizer": optimizer, "loss": loss, "metrics": self.metrics}
@@ -77,6 +80,10 @@ class Objective:
         if self.weighted:
             self.given["weighted_metrics"] = self.weighted
         self.settings = settings or Settings()
+        self.augmentation = None
+        if augmentation is not None:
+            self.augmentation = Augmenter(augmentation)
+            self.given["augmentation"] = self.augmentation.layers
         self.optimizer = optimizers.get(optimizer)
         self.loss = _map(loss, _get_loss)
         self.loss_weights = _map(loss_weights, _check_weight)
@@ -143,7 +150,10 @@ class Objective:
 
     def get_config(self) -> dict[str, Any]:
         """What `compile` was told, fit for JSON."""
+        changes = self.augmentation
+        more = {} if changes is None else {"augmentation": serialize(changes.layers)}
         return {
+            **more,
             "optimizer": serialize(self.optimizer),
             "loss": serialize(self.loss),
             "loss_weights": serialize(self.loss_weights),

@@ -100,6 +100,7 @@ class Runtime:
             and mine.targets is parts.targets
             and mine.optimizer is parts.optimizer
             and mine.modes == parts.modes
+            and mine.augmentation is parts.augmentation
             and self._built_in == _built_in(parts)
         )
 
@@ -146,7 +147,9 @@ def step_key(model: Any, parts: Parts) -> Hashable | None:
         for x in parts.targets.outputs
     ]
     names = parts.targets.names if len(outputs) > 1 else []
-    rest = likeness([outputs, names]), _optimizer_key(parts.optimizer)
+    augmentation: Any = parts.augmentation
+    changes = [] if augmentation is None else augmentation.layers
+    rest = likeness([outputs, names, changes]), _optimizer_key(parts.optimizer)
     return None if None in rest else (network, len(parts.trainable), *rest)
 
 
@@ -166,6 +169,7 @@ def make_parts(
     call: Callable[..., Any],
     targets: Targets | None = None,
     optimizer: Any = None,
+    augmentation: Any = None,
 ) -> Parts:
     """The parts of a model; one that only predicts has no targets."""
     trained: dict[int, Any] = {}
@@ -175,4 +179,6 @@ def make_parts(
         kind[id(variable)] = variable
     frozen = [variable for key, variable in others.items() if key not in trained]
     modes = tuple(layer.trainable for layer in model.walk())
-    return Parts(call, [*trained.values()], frozen, targets, optimizer, modes=modes)
+    return Parts(
+        call, [*trained.values()], frozen, targets, optimizer, modes, augmentation
+    )

@@ -50,6 +50,7 @@ class Trainer(Steps):
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
+        augmentation: Any = None,
     ) -> None:
         """Say what training makes small, how, and what it measures.
 
@@ -74,6 +75,11 @@ class Trainer(Steps):
             jit_compile: False is `run_eagerly=True`; True and "auto" compile.
             auto_scale_loss: accepted as in Keras; losses are computed in float32, which
                 needs no scaling.
+            augmentation: a layer, or a list of layers, that change what is trained on
+                and nothing else: the pictures x inside the compiled step, each time
+                anew; labels and weights where samples are mixed, as by `MixUp`; labels
+                that are pictures, as in segmentation, move along. Measuring and
+                predicting see pictures as they are.
 
         Raises:
             ArgumentError: for a name that does not exist, with the nearest that does.
@@ -89,7 +95,13 @@ class Trainer(Steps):
             run_eagerly, jit_compile, steps_per_execution, auto_scale_loss
         )
         self._objective = Objective(
-            optimizer, loss, metrics, loss_weights, weighted_metrics, settings
+            optimizer,
+            loss,
+            metrics,
+            loss_weights,
+            weighted_metrics,
+            settings,
+            augmentation,
         )
 
     @property

@@ -17,6 +17,7 @@ from chainrule.training.step import (
     Parts,
     State,
     Step,
+    augmented,
     autocast,
     constrain,
 )
@@ -230,8 +231,8 @@ def make_own_train_step(parts: Parts, run: Run) -> Step:
     measures: Any = parts.targets
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
-        batch = {name: autocast(part, parts.dtype) for name, part in batch.items()}
         key = random.fold_in(state["key"], state["step"])
+        batch = augmented(parts, batch, key)
         values = [*state["trainable"], *state["frozen"]]
         with ExitStack() as stack:
             stack.enter_context(substitute(parts.variables, values))

@@ -39,6 +39,7 @@ class Parts:
             predicts. What layers and regularizers add to the loss is added by the step.
         optimizer: None for a network that does not train.
         modes: which layers are trainable; some act otherwise where they are not.
+        augmentation: `augmentation(batch, key, losses)` changes what is trained on.
     """
 
     call: Callable[..., Any]
@@ -47,6 +48,7 @@ class Parts:
     targets: Targets | None = None
     optimizer: Any = None
     modes: tuple[bool, ...] = ()
+    augmentation: Callable[[Any, Any, Sequence[Any]], Any] | None = None
 
     @property
     def variables(self) -> list[Variable]:
@@ -139,6 +141,21 @@ def _prepared(batch: Any, dtype: DType) -> dict[str, Any]:
     return {name: autocast(part, dtype) for name, part in batch.items()}
 
 
+def augmented(parts: Parts, batch: Any, key: Any) -> dict[str, Any]:
+    """A batch to train on, changed as `compile(augmentation=...)` says; of one dtype.
+
+    Args:
+        parts: what the step is made of.
+        batch: as it was read.
+        key: the random key of the step.
+    """
+    if parts.augmentation is not None:
+        outputs = getattr(parts.targets, "outputs", [])
+        losses = [output.loss for output in outputs if output.loss is not None]
+        batch = parts.augmentation(batch, key, losses)
+    return _prepared(batch, parts.dtype)
+
+
 def _updated(parts: Parts, state: State, found: Measured, batch: Any) -> State:
     assert parts.targets is not None
     return parts.targets.update(
@@ -181,11 +198,10 @@ def make_train_step(parts: Parts) -> Step:
         >>> state["trainable"][0].tolist(), read_metrics(parts, state["metrics"])
         ([3.5], {'loss': 9.0})
     """
-    dtype = parts.dtype
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
-        batch = _prepared(batch, dtype)
         key = random.fold_in(state["key"], state["step"])
+        batch = augmented(parts, batch, key)
 
         def forward(trainable: Any) -> Any:
             values = [*trainable, *state["frozen"]]
