@@ -8,7 +8,7 @@ from dataclasses import replace
 from chainrule.compiler.collapse import collapse, join_rows
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.fuse import Group, express, is_fold
-from chainrule.compiler.index import Axis, dot, of
+from chainrule.compiler.index import Axis, of
 from chainrule.compiler.inside import with_inside
 from chainrule.compiler.kernel import (
     ContractKernel,
@@ -120,7 +120,7 @@ class KernelBuilder:
         stored = id(root) in self.kept
         if stored:
             point = tuple(map(of, group.rows + axes))
-            offset = dot(point, self.stores[id(root)].strides)
+            offset = self.stores[id(root)].place(point)
             stages.append(Write(low.buffer(root), offset, expression, axes))
         again = stored and axes and axes[-1].extent > LONG_ROW
 

@@ -9,7 +9,7 @@ its loops and read what it computes at the same point.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chainrule.compiler.expression import Expression
@@ -220,11 +220,18 @@ class Grouping:
     Args:
         stores: the values that are kept in memory: inputs, constants and every root.
         copies: the ids of operands that were copied into an order of their own.
+        parts: for each value that no kernel makes, by identity: what it consists of.
     """
 
-    def __init__(self, stores: dict[int, Store], copies: Container[int] = ()) -> None:
+    def __init__(
+        self,
+        stores: dict[int, Store],
+        copies: Container[int] = (),
+        parts: Mapping[int, tuple[Value, ...]] | None = None,
+    ) -> None:
         self.stores = stores
         self.copies = copies
+        self.parts = parts or {}
         self.groups: list[Group] = []
         self.home: dict[int, Group] = {}
         self._weights: dict[int, int] = {}
@@ -277,9 +284,12 @@ class Grouping:
         group.weight += self._weights.get(id(root), 0)
         self.home[id(root)] = group
         for key in reads:
-            producer = self.home.get(key)
-            if producer is not None and producer is not group:
-                group.after.add(producer)
+            group.after.update(self.makers(key) - {group})
+
+    def makers(self, key: int) -> set[Group]:
+        """The groups that compute a value, or its parts."""
+        keys = [id(part) for part in self.parts[key]] if key in self.parts else [key]
+        return {self.home[key] for key in keys if key in self.home}
 
     def reads(self, group: Group, root: Value) -> dict[int, set[Indices]]:
         """What `root` reads, and at which indices, if it is computed in `group`."""
@@ -306,7 +316,9 @@ class Grouping:
         """Whether every member is read where it is made, and nothing comes too late."""
         if group.weight + self._weights[id(root)] > GROUP_LIMIT:
             return False
-        producers = {self.home[key] for key in reads if key in self.home}
+        if any(key in self.parts and group in self.makers(key) for key in reads):
+            return False
+        producers = {maker for key in reads for maker in self.makers(key)}
         if any(p is not group and depends(p, group) for p in producers):
             return False
         members = {id(member): member for member in group.roots}

@@ -55,19 +55,24 @@ def padded_strides(shape: Shape, itemsize: int) -> Shape:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a value is kept: its strides in elements."""
+    """Where a value is kept: its strides, and where it begins, in elements."""
 
     value: Value
     strides: Shape
+    offset: int = 0
 
     @property
     def extent(self) -> int:
-        """Elements from the first to behind the last."""
+        """Elements from the beginning of the memory to behind the last."""
         shape = self.value.spec.shape
         if 0 in shape:
             return 0
         steps = zip(shape, self.strides, strict=True)
-        return 1 + sum((n - 1) * step for n, step in steps)
+        return self.offset + 1 + sum((n - 1) * step for n, step in steps)
+
+    def place(self, indices: tuple[Index, ...]) -> Index:
+        """Where the element at `indices` is."""
+        return dot(indices, self.strides) + self.offset
 
 
 @dataclass
@@ -131,7 +136,7 @@ class Lowering:
         made = self.members.get(id(value), _nothing)(indices)
         if made is not None:
             return made
-        offset = dot(indices, self.stores[id(value)].strides)
+        offset = self.stores[id(value)].place(indices)
         return self.pool.load(self.buffer(value), offset, value.spec.dtype, condition)
 
     def compute(self, value: Value, indices: Indices) -> Expression:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -38,6 +38,7 @@ from chainrule.compiler.passes.stretches import sum_in_stretches
 from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.compiler.view import view_base
+from chainrule.compiler.wholes import Wholes, find_wholes
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
@@ -71,17 +72,41 @@ def make_plan(
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
     graph = separate_states(drop_dead(separate_outputs(graph)))
-    roots = find_roots(graph, forced)
-    stores = _stores(graph, roots, donations)
-    for values, strides in zip((graph.inputs, graph.outputs), layouts, strict=True):
-        for place, own in strides.items():
-            stores[id(values[place])] = Store(values[place], own)
-    grouping = Grouping(stores, forced)
+    wholes = _wholes(graph, forced, donations, layouts)
+    graph, forced = wholes.graph, forced | wholes.computed()
+    roots = [v for v in find_roots(graph, forced) if id(v) not in wholes.parts]
+    stores = _stores(graph, roots, donations, layouts) | wholes.stores
+    grouping = Grouping(stores, forced, wholes.parts)
     for root in roots:
-        grouping.add(root)
+        if id(root) in wholes.fills:
+            _add_fill(grouping, root, wholes.fills[id(root)])
+        else:
+            grouping.add(root)
     over = _donate(graph, grouping, stores, donations) | _carried(graph)
-    stored = stores, forced
-    return _assemble(graph, grouping.groups, stored, (over, donations), guard)
+    stored = _Stored(stores, forced, over, wholes)
+    return _assemble(graph, grouping.groups, stored, donations, guard)
+
+
+def _wholes(
+    graph: Graph,
+    forced: set[int],
+    donations: Sequence[tuple[int, int]],
+    layouts: tuple[Layouts, Layouts],
+) -> Wholes:
+    """The values that are made in parts; those of the state are not."""
+    roots = find_roots(graph, forced)
+    stores = _stores(graph, roots, donations, layouts)
+    fixed = {id(graph.outputs[target]) for _, target in donations}
+    return find_wholes(graph, roots, stores, fixed)
+
+
+def _add_fill(grouping: Grouping, fill: Value, before: Value | None) -> None:
+    """A fill in a group of its own, `before` which something is computed: the memory of
+    both is needed from then on.
+    """
+    group = grouping.add_alone(fill)
+    if before is not None:
+        group.after.add(grouping.home[id(before)])
 
 
 def _carried(graph: Graph) -> dict[int, Value]:
@@ -97,7 +122,10 @@ def _carried(graph: Graph) -> dict[int, Value]:
 
 
 def _stores(
-    graph: Graph, roots: Sequence[Value], donations: Sequence[tuple[int, int]]
+    graph: Graph,
+    roots: Sequence[Value],
+    donations: Sequence[tuple[int, int]],
+    layouts: tuple[Layouts, Layouts],
 ) -> dict[int, Store]:
     """Layouts of inputs, constants and everything that is computed in loops."""
     stores: dict[int, Store] = {}
@@ -108,6 +136,9 @@ def _stores(
     for source, target in donations:
         for value in (graph.inputs[source], graph.outputs[target]):
             stores[id(value)] = Store(value, state_strides(value.spec))
+    for values, strides in zip((graph.inputs, graph.outputs), layouts, strict=True):
+        for place, own in strides.items():
+            stores[id(values[place])] = Store(values[place], own)
     return stores
 
 
@@ -232,21 +263,57 @@ class _Piece:
         return {(key, use.own) for key, use in self.uses.items() if use.own}
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """Where values are.
+
+    Attributes:
+        stores: their layouts, by identity.
+        copies: the ids of operands that were copied into an order of their own.
+        over: for each value that is written over another, by identity: that other.
+        wholes: the values that are made in parts.
+    """
+
+    stores: dict[int, Store]
+    copies: set[int]
+    over: dict[int, Value]
+    wholes: Wholes
+
+    def memory(self, value: Value) -> Value:
+        """The value whose memory `value` lies in."""
+        owner = self.wholes.within.get(id(value), value)
+        return self.over.get(id(owner), owner)
+
+    def keys(self, value: Value) -> list[int]:
+        """Names of the pieces of memory that `value` consists of."""
+        parts = self.wholes.parts.get(id(value))
+        if parts is not None:
+            return [id(part) for part in parts]
+        return [id(self.over.get(id(value), value))]
+
+    def overlap(self, arena: Arena, key: int, other: int) -> bool:
+        """Whether two pieces of memory share bytes: parts of one whole do not."""
+        within = self.wholes.within
+        wholes = [id(within[k]) if k in within else k for k in (key, other)]
+        if key == other:
+            return True
+        return wholes[0] != wholes[1] and arena.overlap(*wholes)
+
+
 def _assemble(
     graph: Graph,
     groups: Sequence[Group],
-    stored: tuple[dict[int, Store], set[int]],
-    donated: tuple[dict[int, Value], Sequence[tuple[int, int]]],
+    stored: _Stored,
+    donations: Sequence[tuple[int, int]],
     guard: int,
 ) -> Plan:
-    over, donations = donated
-    stores, copies = stored
+    stores, over = stored.stores, stored.over | stored.wholes.within
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
     plan_step = partial(make_plan, guard=guard)
-    builder = KernelBuilder(stores, kept, codes, copies, plan_step=plan_step)
+    builder = KernelBuilder(stores, kept, codes, stored.copies, plan_step=plan_step)
     pieces = {
-        group: _piece(*builder.build(group), stores, over)
+        group: _piece(*builder.build(group), stored)
         for group in groups
         if not _is_empty(group)
     }
@@ -254,8 +321,8 @@ def _assemble(
     ordered = _in_order(groups, pieces)
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = {id(value) for value in (*graph.inputs, *graph.outputs)} - inside
-    arena = plan_arena(_lifetimes(ordered, stores, over, outside), guard)
-    barriers = _barriers(ordered, arena)
+    arena = plan_arena(_lifetimes(ordered, stored, outside), guard)
+    barriers = _barriers(ordered, partial(stored.overlap, arena))
     steps = tuple(
         Step(piece.kernel, piece.values, piece.work, piece.parallel, barrier)
         for piece, barrier in zip(ordered, barriers, strict=True)
@@ -263,28 +330,25 @@ def _assemble(
     return Plan(graph, steps, stores, arena, over, codes)
 
 
-def _piece(
-    kernel: Kernel,
-    values: list[Value],
-    stores: dict[int, Store],
-    over: dict[int, Value],
-) -> _Piece:
+def _piece(kernel: Kernel, values: list[Value], stored: _Stored) -> _Piece:
     work, written = work_of(kernel), written_buffers(kernel)
     shared = work >= PARALLEL_WORK
     if isinstance(kernel, ScanKernel):
         shared = any(step.parallel for step in kernel.plan.steps)
     axis = cut_axis(kernel, _lanes(kernel))
-    own = own_buffers(kernel, axis, values, stores) if axis is not None else set()
+    own: set[int] = set()
+    if axis is not None:
+        own = own_buffers(kernel, axis, values, stored.stores, stored.wholes.within)
     uses: dict[int, _Use] = {}
     for number, value in enumerate(values):
-        key = id(over.get(id(value), value))
         extent = axis.extent if axis is not None and number in own else 0
-        known = uses.get(key, _Use(False, extent, shared))
-        uses[key] = replace(
-            known,
-            written=known.written or number in written,
-            own=min(known.own, extent),
-        )
+        for key in stored.keys(value):
+            known = uses.get(key, _Use(False, extent, shared))
+            uses[key] = replace(
+                known,
+                written=known.written or number in written,
+                own=min(known.own, extent),
+            )
     return _Piece(kernel, tuple(values), work, uses)
 
 
@@ -350,24 +414,28 @@ def _is_free(piece: _Piece, since: dict[int, set[_Use]]) -> bool:
     )
 
 
-def _barriers(pieces: Sequence[_Piece], arena: Arena) -> list[bool]:
+def _barriers(
+    pieces: Sequence[_Piece], overlap: Callable[[int, int], bool]
+) -> list[bool]:
     """Before which steps every thread waits for the others."""
     barriers: list[bool] = []
     since: list[_Piece] = []
     for piece in pieces:
-        barriers.append(any(_conflict(piece, other, arena) for other in since))
+        barriers.append(any(_conflict(piece, other, overlap) for other in since))
         if barriers[-1]:
             since = []
         since.append(piece)
     return barriers
 
 
-def _conflict(piece: _Piece, other: _Piece, arena: Arena) -> bool:
+def _conflict(
+    piece: _Piece, other: _Piece, overlap: Callable[[int, int], bool]
+) -> bool:
     """Whether a barrier must stand between two steps."""
     if not piece.parallel and not other.parallel:
         return False
     return any(
-        use.clashes(another, key == other_key) and arena.overlap(key, other_key)
+        use.clashes(another, key == other_key) and overlap(key, other_key)
         for key, use in piece.uses.items()
         for other_key, another in other.uses.items()
     )
@@ -397,10 +465,7 @@ def written_buffers(kernel: Kernel) -> set[int]:
 
 
 def _lifetimes(
-    pieces: Sequence[_Piece],
-    stores: dict[int, Store],
-    over: dict[int, Value],
-    outside: set[int],
+    pieces: Sequence[_Piece], stored: _Stored, outside: set[int]
 ) -> list[Lifetime]:
     """Lives of the values that are computed, and whose memory is not `outside`.
 
@@ -408,13 +473,13 @@ def _lifetimes(
     """
     spans: dict[int, tuple[int, int]] = {}
     for (first, last), piece in zip(_stretches(pieces), pieces, strict=True):
-        for value in (over.get(id(value), value) for value in piece.values):
+        for value in map(stored.memory, piece.values):
             if id(value) not in outside and value.data is None:
                 begun, ended = spans.get(id(value), (first, last))
                 spans[id(value)] = min(begun, first), max(ended, last)
     lives = []
     for key, (first, last) in spans.items():
-        store = stores[key]
+        store = stored.stores[key]
         nbytes = store.extent * store.value.spec.dtype.itemsize
         lives.append(Lifetime(key, nbytes, first, last))
     return lives

@@ -8,7 +8,7 @@ and nothing moves between the caches of cores.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from chainrule.compiler.expression import Expression, Place
 from chainrule.compiler.index import Axis, FromData, Index, of
@@ -81,11 +81,16 @@ def _cut_loop(kernel: LoopKernel, lanes: int) -> Axis | None:
 
 
 def own_buffers(
-    kernel: Kernel, axis: Axis, values: Sequence[Value], stores: dict[int, Store]
+    kernel: Kernel,
+    axis: Axis,
+    values: Sequence[Value],
+    stores: dict[int, Store],
+    within: Mapping[int, Value],
 ) -> set[int]:
     """The buffers of which a position of `axis` touches only what lies at it.
 
-    That is, at the same position of the leading axis of the value in the buffer.
+    That is, at the same position of the leading axis of the value in the buffer, and of
+    the value that this lies `within`.
     """
     strangers: set[int] = set()
     touched: set[int] = set()
@@ -93,8 +98,10 @@ def own_buffers(
         touched.add(buffer)
         value = values[buffer]
         shape, strides = value.spec.shape, stores[id(value)].strides
+        whole = stores[id(within.get(id(value), value))].strides
         if (
             not shape
+            or strides[0] != whole[0]
             or shape[0] != axis.extent
             or not _stays_at(offset, axis, strides[0])
         ):

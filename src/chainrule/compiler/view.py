@@ -145,7 +145,8 @@ def view_of(
         return View(value, 0, dense_strides(value.spec.shape))
     if id(value) not in stores:
         raise GraphError("an operand is not stored", got=value.spec)
-    return View(value, 0, stores[id(value)].strides)
+    store = stores[id(value)]
+    return View(value, store.offset, store.strides)
 
 
 def contiguous_axis(value: Value, copies: Container[int]) -> int | None:

@@ -99,11 +99,20 @@ def padded(x: Tensor, widths: Sequence[tuple[int, int]], fill: float = 0.0) -> T
     """x with `fill` around its positions; where a width is negative, cut."""
     for axis, (before, after) in enumerate(widths, 1):
         x = cut(x, axis, max(-before, 0), x.spec.shape[axis] - max(-after, 0))
-    low = (0, *(max(before, 0) for before, _ in widths), 0)
-    high = (0, *(max(after, 0) for _, after in widths), 0)
-    if not any((*low, *high)):
+    if not any(max(*pair, 0) for pair in widths):
         return x
-    return ops.pad(x, fill, low=low, high=high, interior=(0,) * len(low))
+    # channels and the last positions are one axis: zeros of many lie side by side
+    *shape, length, channels = x.spec.shape
+    low, high = ([max(pair[side], 0) for pair in widths] for side in (0, 1))
+    around = ops.pad(
+        ops.reshape(x, shape=(*shape, length * channels)),
+        fill,
+        low=(0, *low[:-1], low[-1] * channels),
+        high=(0, *high[:-1], high[-1] * channels),
+        interior=(0,) * (len(low) + 1),
+    )
+    whole = (*around.spec.shape[:-1], low[-1] + length + high[-1], channels)
+    return ops.reshape(around, shape=whole)
 
 
 # ---- products over windows -----------------------------------------------------------
@@ -163,12 +172,22 @@ def kernel_of(x: Tensor, g: Tensor, slide: Slide, sizes: Lengths) -> Tensor:
 
 def spread(g: Tensor, kernel: Tensor, slide: Slide, lengths: Lengths) -> Tensor:
     """Every g spread over its window, overlaps summed, at positions of `lengths`."""
-    turned = _turned(kernel, slide.groups)
+    rank = len(lengths)
+    flipped = ops.flip(_turned(kernel, slide.groups), axes=tuple(range(rank)))
     phases = [
         list(_phases(axis, length, (kernel, slide)))
         for axis, length in enumerate(lengths)
     ]
-    parts = [_phase(g, turned, slide, each) for each in itertools.product(*phases)]
+    widths = [
+        tuple(max(p.widths[side] for p in each if p.taps[1]) for side in (0, 1))
+        for each in phases
+    ]
+    # zeros for all phases at once: each reads what it needs
+    around = padded(g, [(before, after) for before, after in widths])
+    parts = [
+        _phase(around, flipped, slide, list(zip(each, widths, strict=True)))
+        for each in itertools.product(*phases)
+    ]
     return _interleaved(parts, slide.strides, lengths)
 
 
@@ -223,20 +242,27 @@ def _phases(axis: int, length: int, of: tuple[Tensor, Slide]) -> Iterator[_Phase
 
 
 def _phase(
-    g: Tensor, turned: Tensor, slide: Slide, phases: Sequence[_Phase]
+    around: Tensor,
+    flipped: Tensor,
+    slide: Slide,
+    phases: Sequence[tuple[_Phase, tuple[int, ...]]],
 ) -> Tensor | None:
-    """The positions of one phase on each axis; None where no tap reaches them."""
+    """The positions of one phase on each axis; None where no tap reaches them.
+
+    For each axis the phase, and how many zeros are around g.
+    """
     rank = len(phases)
-    if any(phase.taps[1] == 0 for phase in phases):
+    if any(phase.taps[1] == 0 for phase, _ in phases):
         return None
-    for axis, phase in enumerate(phases):
+    for axis, (phase, (before, after)) in enumerate(phases):
         first, count, apart = phase.taps
-        stop = first + (count - 1) * apart + 1
-        turned = cut(turned, axis, first, stop, apart)
-    flipped = ops.flip(turned, axes=tuple(range(rank)))
+        last = flipped.spec.shape[axis] - first
+        start = last - 1 - (count - 1) * apart
+        flipped = cut(flipped, axis, start, last, apart)
+        stop = around.spec.shape[axis + 1] - (after - phase.widths[1])
+        around = cut(around, axis + 1, before - phase.widths[0], stop)
     sizes = flipped.spec.shape[:rank]
-    around = padded(g, [phase.widths for phase in phases])
-    dilations = tuple(phase.dilation for phase in phases)
+    dilations = tuple(phase.dilation for phase, _ in phases)
     windows = sliding_windows(around, sizes, (1,) * rank, dilations)
     return _weighted(windows, flipped, slide.groups)
 
