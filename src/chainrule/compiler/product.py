@@ -19,7 +19,9 @@ from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 from chainrule.compiler.shares import SHARED_OUTER, shares_columns, together
 
-TILE_ROWS = 24  # of a product with a short sum; its tile stays in the first cache
+# Of a product with a short sum, whose tile stays in the first cache; with fewer columns
+# than fill a tile, as many more.
+TILE_ROWS = 24
 STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read along
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
@@ -73,6 +75,7 @@ class _Product:
         self.scratch = self._own_scratch()
         self.streams = streams(kernel)
         self.tile_rows = tile_rows(kernel)
+        self.pitch = tile_pitch(kernel)
 
     def _own_scratch(self) -> IRValue:
         """The scratch memory of this thread."""
@@ -167,7 +170,7 @@ class _Product:
             row, column = (first, second) if along_rows else (second, first)
             if fetches(self.kernel):
                 self._fetch(row, column)
-            self._sum(integer(TILE_COLUMNS), row, column)
+            self._sum(integer(self.pitch), row, column)
             with self.emitter.level({}):
                 self._epilogue(row, column)
 
@@ -226,7 +229,7 @@ class _Product:
         emitter, builder = self.emitter, self.emitter.builder
         with emitter.loop(integer(0), rows[1]) as line:
             position = builder.add(rows[0], line)
-            start = builder.mul(line, integer(TILE_COLUMNS))
+            start = builder.mul(line, integer(self.pitch))
             with emitter.level({self.kernel.m: position}):
                 self._line(start, columns)
 
@@ -355,11 +358,24 @@ def streams(kernel: ContractKernel) -> tuple[Place, ...]:
     return tuple(found)
 
 
+def sums_long(kernel: ContractKernel) -> bool:
+    """Whether the right operand is read once for many rows of a product."""
+    long = math.prod(kernel.sums) >= LONG_SUM
+    return long or block_function(kernel) == "gemm_nt_packed"
+
+
 def tile_rows(kernel: ContractKernel) -> int:
     """How many rows of a product are computed before their epilogue."""
-    if math.prod(kernel.sums) >= LONG_SUM or block_function(kernel) == "gemm_nt_packed":
+    if sums_long(kernel):
         return TALL_TILE_ROWS
-    return STREAM_TILE_ROWS if streams(kernel) else TILE_ROWS
+    rows = STREAM_TILE_ROWS if streams(kernel) else TILE_ROWS
+    return min(rows * (TILE_COLUMNS // tile_pitch(kernel)), TALL_TILE_ROWS)
+
+
+def tile_pitch(kernel: ContractKernel) -> int:
+    """From row to row of a tile: as many vectors of columns as there are."""
+    lanes = host_target().lanes(kernel.product.dtype.itemsize)
+    return min(-(-kernel.n.extent // lanes) * lanes, TILE_COLUMNS)
 
 
 def goes_along_rows(kernel: ContractKernel) -> bool:
@@ -369,8 +385,9 @@ def goes_along_rows(kernel: ContractKernel) -> bool:
     expects when it reads ahead.
     """
     operand = math.prod(kernel.sums) * kernel.n.extent * kernel.product.dtype.itemsize
-    few = tile_rows(kernel) != TALL_TILE_ROWS
-    return few and bool(streams(kernel)) and operand <= KEPT_OPERAND_BYTES
+    if sums_long(kernel) or not streams(kernel):
+        return False
+    return operand <= KEPT_OPERAND_BYTES
 
 
 def fetches(kernel: ContractKernel) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from chainrule.compiler.build import merge
 from chainrule.compiler.fuse import LIBRARY, LOOP, uses_blocks
 from chainrule.compiler.lower import MOVES, Store, padded_strides
 from chainrule.compiler.passes.rebuild import Builder
@@ -76,21 +77,19 @@ def find_wholes(
 
 
 def _candidates(graph: Graph, roots: Sequence[Value]) -> Iterator[Value]:
-    """What may be a whole; those that others may lie within come first."""
-    for value in reversed(roots):
-        if value.node is not None and value.node.primitive.name in PLACES:
-            yield value
-    windowed = {
-        id(node.inputs[0].node)
-        for node in _read_in_windows(graph)
-        if node.inputs[0].node is not None
-    }
+    """What may be a whole; what others may lie within comes first."""
+    stored = {id(value) for value in roots}
+    windowed = {id(node.inputs[0].node) for node in _read_in_windows(graph)}
     for node in reversed(graph.nodes):
-        name = node.primitive.name
+        name, value = node.primitive.name, node.outputs[0]
+        root = id(value) in stored and name in PLACES
         near = name == "pad" and id(node) in windowed
-        grows = node.outputs[0].spec.size > MOST_PADDING * node.inputs[0].spec.size
-        if name == "concatenate" or (near and not grows):
-            yield node.outputs[0]
+        if root or name == "concatenate" or (near and not _grows(node)):
+            yield value
+
+
+def _grows(pad: Node) -> bool:
+    return pad.outputs[0].spec.size > MOST_PADDING * pad.inputs[0].spec.size
 
 
 def _read_in_windows(graph: Graph) -> Iterator[Node]:
@@ -118,7 +117,9 @@ _Piece: TypeAlias = "tuple[Value, _Spot]"
 
 def _reshaped(node: Node, spot: _Spot) -> list[_Piece] | None:
     given = node.inputs[0]
-    strides = split_strides(node.params["shape"], spot.strides, given.spec.shape)
+    joined = merge(zip(node.params["shape"], spot.strides, strict=True))
+    extents, steps = zip(*joined, strict=True)
+    strides = split_strides(extents, steps, given.spec.shape)
     return None if strides is None else [(given, _Spot(spot.offset, strides))]
 
 
@@ -141,7 +142,7 @@ def _padded(node: Node, spot: _Spot) -> list[_Piece] | None:
     """What is padded, and slabs of the fill: around the first axis, the next, ..."""
     source, fill = node.inputs
     low, high, interior = (node.params[key] for key in ("low", "high", "interior"))
-    if any(interior) or min(*low, *high) < 0:
+    if any(interior) or any(width < 0 for width in (*low, *high)):
         return None
     inside = spot.offset + sum(map(math.prod, zip(low, spot.strides, strict=True)))
     pieces = [(source, _Spot(inside, spot.strides))]
