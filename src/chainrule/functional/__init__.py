@@ -4,6 +4,7 @@ from inspect import isfunction
 
 from chainrule.functional import linear_algebra as linalg
 from chainrule.functional import random
+from chainrule.functional.attention import dot_product_attention
 from chainrule.functional.constants import e, inf, nan, newaxis, pi
 from chainrule.functional.creation import (
     arange,
@@ -260,6 +261,7 @@ __all__ = [
     "diagonal",
     "diff",
     "divide",
+    "dot_product_attention",
     "e",
     "einsum",
     "elu",

@@ -2,7 +2,7 @@
 
 The backward scan of a loop runs each step again from the state it began with. Here the
 forward scan is made to keep what is dear of that, and sums of products over the steps
-become one product behind the loop.
+become one product behind the loop; not so for loops that are asked to keep nothing.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def improve_loops(graph: Graph) -> Graph:
             for other in loops.values():
                 _take_over(loop, other)
         loops[id(node)] = loop
-        _sum_behind(loop)
+        if node.params["keep"]:
+            _sum_behind(loop)
     return prune_loops(_rebuilt(graph, loops, replaced))
 
 
