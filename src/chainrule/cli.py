@@ -492,6 +492,12 @@ def predict(
     if is_classifier(loaded):
         typer.echo(images_command.predict(loaded, rows, output))
         return
+    if is_detector(loaded):
+        raise ArgumentError(
+            "this model finds objects in pictures",
+            where=str(model),
+            fix=f"chainrule detect {model} {rows} --json found.json",
+        )
     if rows.is_dir():
         raise typer.BadParameter(
             f"the model takes rows of a file, not a folder: {rows}"

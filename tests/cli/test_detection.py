@@ -35,6 +35,7 @@ def test_from_annotations_to_drawn_boxes(
     (tmp_path / "shapes" / "003.png").write_bytes(b"no picture at all")
     text = run("train", "shapes", "--task", "detect", "--epochs", "2", "--out", "out")
     assert "003.png" in text  # a damaged picture is named, and left out
+    assert "cannot identify image file)" in " ".join(text.split())
     assert "11 pictures, 2 classes" in text
     assert "AP@0.5" in text
     folder = tmp_path / "out"
@@ -72,6 +73,8 @@ def test_from_annotations_to_drawn_boxes(
     assert "left out" in text
     assert "003.png" in text
     assert len(list(Path("all").iterdir())) == 11
+    assert "BytesIO" not in text
+    assert "chainrule detect" in run("predict", "out", "shapes/001.png", code=1)
     error = run("detect", "out", "shapes/003.png", code=1)
     assert "003.png" in error
     assert "PNG or JPEG" in run("detect", "out", "shapes/001.png", "-o", "x.y", code=1)

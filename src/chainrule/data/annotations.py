@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -268,7 +269,9 @@ def _check(name: str, place: Place, decode: bool, image: Any) -> _Check:
                 picture.load()
     # A damaged file may make a decoder raise anything.
     except Exception as error:
-        return _Check(problem=f"the picture is damaged ({error})"[:300])
+        # Pillow names the object that it reads from, which says nothing.
+        what = re.sub(r" <[\w.]+ object at \w+>", "", str(error))
+        return _Check(problem=f"the picture is damaged ({what})"[:300])
     valid = isinstance(orientation, int) and 1 <= orientation <= 8
     return _Check(size, orientation if valid else 1)
 
