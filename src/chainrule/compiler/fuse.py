@@ -113,10 +113,17 @@ def reduced_axes(node: Node) -> tuple[int, ...]:
     return (params["axis"],) if "axis" in params else tuple(params["axes"])
 
 
-def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
+def find_roots(
+    graph: Graph,
+    forced: set[int] | None = None,
+    kept: Container[int] = (),
+) -> list[Value]:
     """The values that are computed by loops of their own, in order.
 
-    `forced` are the ids of values that must be stored whatever the rules say.
+    Args:
+        graph: what is computed.
+        forced: the ids of operands that were copied into an order of their own.
+        kept: the ids of values that are stored whatever the rules say.
     """
     users: dict[int, int] = {}
     repeated: set[int] = set()
@@ -144,7 +151,8 @@ def find_roots(graph: Graph, forced: set[int] | None = None) -> list[Value]:
             node.primitive.name in COSTLY or _is_mask(value, drawn)
         )
         again = id(value) in drawn and id(value) in repeated
-        if id(value) in wanted or _needs_loop(node) or costly or again or large:
+        needed = id(value) in wanted or id(value) in kept
+        if needed or _needs_loop(node) or costly or again or large:
             roots.extend(node.outputs)
             drawn.discard(id(value))
             size = depth = 0

@@ -14,7 +14,7 @@ from chainrule.compiler.index import Axis
 from chainrule.compiler.inside import one_loop, size_of
 from chainrule.compiler.kernel import Fold, LoopKernel, Write
 from chainrule.compiler.llvm_types import IRValue, ir
-from chainrule.compiler.shares import LOOP_ROWS, cut_axis, together
+from chainrule.compiler.shares import LOOP_ROWS, SHARED_ROWS, cut_axis, together
 
 LONG_SUM = 4096  # terms from which on a sum is added in pieces
 PIECE = 128  # steps of a piece
@@ -73,13 +73,27 @@ class _Nest:
         share_rows = rows >= LOOP_ROWS or self.kernel.lane is None
         if not rows:
             return
-        start, stop = integer(0), integer(rows)
+        outer, last = self._loops()
+        count = math.prod(axis.extent for axis in outer)
+        start, stop = integer(0), integer(count)
         if share_rows:
-            start, stop = self._share_rows(rows)
-        with self.emitter.loop(start, stop) as flat:
-            positions = self._decode(flat)
-            with self.emitter.level(positions):
-                self._row(share_rows)
+            start, stop = self._share_rows(count)
+        with self.emitter.loop(start, stop) as flat, ExitStack() as loops:
+            positions = self._decode(flat, outer)
+            loops.enter_context(self.emitter.level(positions))
+            if last is not None:
+                bounds = integer(0), integer(last.extent)
+                place = loops.enter_context(self.emitter.loop(*bounds))
+                loops.enter_context(self.emitter.level({last: place}))
+            self._row(share_rows)
+
+    def _loops(self) -> tuple[tuple[Axis, ...], Axis | None]:
+        """The axes that are run through, and shared, as one, and the one within."""
+        rows = self.kernel.rows
+        outer = math.prod(axis.extent for axis in rows[:-1])
+        if len(rows) > 1 and outer >= SHARED_ROWS:
+            return rows[:-1], rows[-1]
+        return rows, None
 
     def _share_rows(self, count: int) -> tuple[IRValue, IRValue]:
         """This thread's part of the rows: whole positions of an axis that is cut."""
@@ -101,15 +115,15 @@ class _Nest:
         last = builder.add(last, integer(width - 1))
         return builder.sdiv(first, size), builder.sdiv(last, size)
 
-    def _decode(self, flat: IRValue) -> dict[Axis, IRValue]:
-        """The positions of the row axes in the row number `flat`."""
+    def _decode(self, flat: IRValue, rows: Sequence[Axis]) -> dict[Axis, IRValue]:
+        """The positions of these axes in the row number `flat`."""
         builder, positions = self.emitter.builder, {}
-        for axis in reversed(self.kernel.rows[1:]):
+        for axis in reversed(rows[1:]):
             extent = integer(axis.extent)
             positions[axis] = builder.urem(flat, extent)
             flat = builder.udiv(flat, extent)
-        if self.kernel.rows:
-            positions[self.kernel.rows[0]] = flat
+        if rows:
+            positions[rows[0]] = flat
         return positions
 
     def _row(self, rows_are_shared: bool) -> None:

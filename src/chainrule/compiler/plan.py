@@ -11,6 +11,7 @@ from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
 from chainrule.compiler.fuse import Group, Grouping, depends, find_roots
 from chainrule.compiler.index import of
+from chainrule.compiler.junctions import junctions
 from chainrule.compiler.kernel import (
     ContractKernel,
     Fold,
@@ -72,9 +73,10 @@ def make_plan(
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
     graph = separate_states(drop_dead(separate_outputs(graph)))
-    wholes = _wholes(graph, forced, donations, layouts)
+    kept = junctions(graph, find_roots(graph, forced))
+    wholes = _wholes(graph, (forced, kept), donations, layouts)
     graph, forced = wholes.graph, forced | wholes.computed()
-    roots = [v for v in find_roots(graph, forced) if id(v) not in wholes.parts]
+    roots = [v for v in find_roots(graph, forced, kept) if id(v) not in wholes.parts]
     stores = _stores(graph, roots, donations, layouts) | wholes.stores
     grouping = Grouping(stores, forced, wholes.parts)
     for root in roots:
@@ -89,12 +91,12 @@ def make_plan(
 
 def _wholes(
     graph: Graph,
-    forced: set[int],
+    stored: tuple[set[int], set[int]],
     donations: Sequence[tuple[int, int]],
     layouts: tuple[Layouts, Layouts],
 ) -> Wholes:
     """The values that are made in parts; those of the state are not."""
-    roots = find_roots(graph, forced)
+    roots = find_roots(graph, *stored)
     stores = _stores(graph, roots, donations, layouts)
     fixed = {id(graph.outputs[target]) for _, target in donations}
     return find_wholes(graph, roots, stores, fixed)
