@@ -10,12 +10,11 @@ import pytest
 from chainrule import layers
 from chainrule.errors import ArgumentError, ChainruleError, ShapeError
 from chainrule.functional.convolution import (
-    avg_pool,
     conv,
     conv_transpose,
-    max_pool,
     padding_widths,
 )
+from chainrule.functional.pooling import avg_pool, max_pool
 from chainrule.functional.resize import resize
 
 RANDOM = np.random.default_rng(0)

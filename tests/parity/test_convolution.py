@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import chainrule
 from chainrule import layers
 from chainrule.autodiff import vjp
-from chainrule.functional.convolution import avg_pool, conv, max_pool
+from chainrule.functional.convolution import conv
+from chainrule.functional.pooling import avg_pool, max_pool
 from chainrule.functional.resize import resize
 from tests.tolerances import PARITY, assert_close
 

@@ -1,16 +1,14 @@
-"""Convolution and pooling over any number of axes, channels last.
+"""Convolution over any number of axes, channels last.
 
-Inputs are `(samples, *positions, channels)`. Both are windows that slide over the
-positions: convolution contracts them with a kernel, pooling folds them.
+Inputs are `(samples, *positions, channels)`: windows slide over the positions and are
+contracted with a kernel.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule import ops
 from chainrule.autodiff.checkpoint import custom_vjp
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.depthwise import depthwise
@@ -20,13 +18,8 @@ from chainrule.functional.sliding import (
     Slide,
     correlate,
     kernel_of,
-    padded,
-    sliding_windows,
     spread,
 )
-from chainrule.ir.dtype import int64
-from chainrule.ir.trace import constant
-from chainrule.ops.window import covered
 
 Padding = str | Sequence[Sequence[int]]
 
@@ -149,13 +142,18 @@ def conv(
     reach = tuple((k - 1) * d + 1 for k, d in zip(sizes, apart, strict=True))
     widths = padding_widths(padding, values.spec.shape[1:-1], reach, steps)
     ends = zip(values.spec.shape[1:-1], widths, strict=True)
-    _check_reach("conv", tuple(n + a + b for n, (a, b) in ends), reach)
+    check_reach("conv", tuple(n + a + b for n, (a, b) in ends), reach)
     if groups > 1 and weights.spec.shape[-2] == 1:
         return depthwise(values, weights, Slide(steps, apart, widths, groups))
     return _correlation(values, weights, Slide(steps, apart, widths, groups))
 
 
-def _check_reach(where: str, positions: Lengths, reach: Lengths) -> None:
+def check_reach(where: str, positions: Lengths, reach: Lengths) -> None:
+    """Refuse windows that no place holds whole.
+
+    Raises:
+        ShapeError: when a window reaches over more positions than there are.
+    """
     if any(n < r for n, r in zip(positions, reach, strict=True)):
         raise ShapeError(
             "the window is longer than the input",
@@ -302,165 +300,3 @@ def _transpose_cut(
     if extra is None:
         return before, length * stride
     return before, (length - 1) * stride + reach - 2 * (reach // 2) + extra
-
-
-def _overlapped(
-    spreads: Tensor,
-    cuts: Sequence[tuple[int, int]],
-    strides: Lengths,
-    dilations: Lengths,
-) -> Tensor:
-    """The sums of overlapping windows, cut to size."""
-    rank = len(cuts)
-    for axis in range(rank):
-        first, length = cuts[axis]
-        shape = spreads.spec.shape
-        taps = rank + 1  # the next axis of taps: those before it are summed already
-        order = (*range(taps), *range(taps + 1, len(shape)), taps)
-        moved = ops.permute_dims(spreads, axes=order)
-        reach = covered(shape[axis + 1], shape[taps], strides[axis], dilations[axis])
-        whole = max(reach, first + length)
-        placed = ops.from_windows(
-            moved,
-            axis=axis + 1,
-            length=whole,
-            stride=strides[axis],
-            dilation=dilations[axis],
-        )
-        summed = ops.reduce_sum(placed, axes=(len(shape) - 1,))
-        start = [0] * summed.spec.ndim
-        stop = list(summed.spec.shape)
-        start[axis + 1], stop[axis + 1] = first, first + length
-        ones = (1,) * summed.spec.ndim
-        spreads = ops.slice_(summed, start=tuple(start), stop=tuple(stop), step=ones)
-    return spreads
-
-
-# ---- pooling -------------------------------------------------------------------------
-
-
-def max_pool(
-    x: ArrayLike,
-    /,
-    pool_size: int | Sequence[int],
-    strides: int | Sequence[int] | None = None,
-    padding: Padding = "valid",
-) -> Tensor:
-    """The largest element of each window, channel by channel.
-
-    The gradient goes to the first of the largest, row by row.
-
-    Args:
-        x: `(samples, *positions, channels)`.
-        pool_size: lengths of a window.
-        strides: how far windows are apart; `pool_size` when None.
-        padding: see `padding_widths`; what is added is never the largest.
-
-    Example:
-        >>> max_pool([[[1.0], [3.0], [2.0], [0.0]]], 2).numpy().ravel().tolist()
-        [3.0, 2.0]
-    """
-    (values,) = promoted_floats(x)
-    sizes, steps, widths = _pooled(values, pool_size, strides, padding)
-    ones = (1,) * len(sizes)
-    values = padded(values, widths, -math.inf)
-    rank = len(sizes)
-    taps = tuple(range(rank + 1, 2 * rank + 1))
-
-    def plain(x: Tensor) -> Tensor:
-        return ops.reduce_max(sliding_windows(x, sizes, steps, ones), axes=taps)
-
-    def backward(x: Tensor, g: Tensor) -> tuple[Tensor]:
-        windows = sliding_windows(x, sizes, steps, ones)
-        shape = windows.spec.shape
-        largest = _kept(ops.reduce_max(windows, axes=taps), sizes)
-        number = _numbered(sizes)
-        beyond = ops.where(ops.equal(windows, largest), number, math.prod(sizes))
-        first = _kept(ops.reduce_min(beyond, axes=taps), sizes)
-        chosen = ops.equal(number, first)
-        spread = ops.where(chosen, ops.broadcast_to(_kept(g, sizes), shape=shape), 0.0)
-        return (_unslid(spread, x.spec.shape, steps),)
-
-    function = custom_vjp(plain)
-    function.defvjp(lambda x: (plain(x), x), backward)
-    result: Tensor = function(values)
-    return result
-
-
-def _kept(folded: Tensor, sizes: Lengths) -> Tensor:
-    """What was folded over windows, with axes of length 1 for their taps."""
-    shape = folded.spec.shape
-    ones = (1,) * len(sizes)
-    return ops.reshape(folded, shape=(*shape[:-1], *ones, shape[-1]))
-
-
-def _numbered(sizes: Lengths) -> Tensor:
-    """The number of each tap in row-major order, of shape `(*sizes, 1)`."""
-    total: Any = None
-    for axis in range(len(sizes)):
-        step = math.prod(sizes[axis + 1 :])
-        one = ops.iota(shape=(*sizes, 1), axis=axis, dtype=int64)
-        part = ops.multiply(one, step)
-        total = part if total is None else ops.add(total, part)
-    return total
-
-
-def _unslid(windows: Tensor, shape: Lengths, strides: Lengths) -> Tensor:
-    """Sums of windows `(samples, *windows, *taps, channels)` over what they share."""
-    cuts = [(0, n) for n in shape[1:-1]]
-    return _overlapped(windows, cuts, strides, (1,) * len(cuts))
-
-
-def avg_pool(
-    x: ArrayLike,
-    /,
-    pool_size: int | Sequence[int],
-    strides: int | Sequence[int] | None = None,
-    padding: Padding = "valid",
-) -> Tensor:
-    """The mean of each window, channel by channel; what padding adds does not count.
-
-    Args:
-        x: `(samples, *positions, channels)`.
-        pool_size: lengths of a window.
-        strides: how far windows are apart; `pool_size` when None.
-        padding: see `padding_widths`.
-
-    Example:
-        >>> avg_pool([[[1.0], [3.0], [2.0], [0.0]]], 2).numpy().ravel().tolist()
-        [2.0, 1.0]
-    """
-    (values,) = promoted_floats(x)
-    sizes, steps, widths = _pooled(values, pool_size, strides, padding)
-    ones = (1,) * len(sizes)
-    taps = tuple(range(len(sizes) + 1, 2 * len(sizes) + 1))
-    windows = sliding_windows(padded(values, widths), sizes, steps, ones)
-    total = ops.reduce_sum(windows, axes=taps)
-    if not any(map(any, widths)):
-        return ops.divide(total, float(math.prod(sizes)))
-    shape = (1, *values.spec.shape[1:-1], 1)
-    there = ops.broadcast_to(
-        ops.cast(constant(1.0), dtype=values.spec.dtype), shape=shape
-    )
-    counted = sliding_windows(padded(there, widths), sizes, steps, ones)
-    return ops.divide(total, ops.reduce_sum(counted, axes=taps))
-
-
-def _pooled(
-    x: Tensor, pool_size: Any, strides: Any, padding: Padding
-) -> tuple[Lengths, Lengths, tuple[tuple[int, int], ...]]:
-    """Sizes, strides and padding of windows over x."""
-    rank = x.spec.ndim - 2
-    if rank < 1:
-        raise ShapeError(
-            "pooling needs samples, positions and channels",
-            where="pool",
-            got=x.spec.shape,
-            expected="(samples, *positions, channels)",
-        )
-    sizes = as_lengths("pool_size", pool_size, rank)
-    steps = sizes if strides is None else as_lengths("strides", strides, rank)
-    widths = padding_widths(padding, x.spec.shape[1:-1], sizes, steps)
-    ends = zip(x.spec.shape[1:-1], widths, strict=True)
-    _check_reach("pool", tuple(n + a + b for n, (a, b) in ends), sizes)
-    return sizes, steps, widths

@@ -13,18 +13,16 @@ channels side by side, with the taps written out within.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from chainrule import ops
 from chainrule.autodiff.checkpoint import custom_vjp
-from chainrule.functional.promotion import Tensor
-from chainrule.functional.sliding import (
-    Lengths,
-    Slide,
-    cut,
-    padded,
-    sliding_windows,
+from chainrule.functional.phases import (
+    Phases,
+    over_positions,
+    phases_of,
+    side_by_side,
 )
+from chainrule.functional.promotion import Tensor
+from chainrule.functional.sliding import Lengths, Slide, padded, sliding_windows
 
 
 def depthwise(x: Tensor, kernel: Tensor, slide: Slide) -> Tensor:
@@ -84,60 +82,21 @@ def _kernel_of(x: Tensor, g: Tensor, slide: Slide, sizes: Lengths) -> Tensor:
     return ops.reshape(total, shape=(*sizes, 1, filters))
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """How one axis of g is spread over the positions p of x.
-
-    With `p + w = i s + r` for r below the stride s, and tap `k = t s + r`, p is reached
-    from g at `i - t`: the axis is one of i and one of r, the taps are one of t and one
-    of r. Without a stride, taps may be apart: p is reached from `i - t d`.
-
-    Attributes:
-        taps: how many t there are; where the stride does not divide the number of
-            taps, the last of them have weight 0 for some r.
-        stride: how many r there are.
-        apart: how far the t are apart in g.
-        widths: zeros before and after g.
-        start: the position of x = 0 among those of i and r.
-    """
-
-    taps: int
-    stride: int
-    apart: int
-    widths: tuple[int, int]
-    start: int
-
-
-def _axis_of(sliding: tuple[int, int, int], sizes: tuple[int, int, int]) -> _Spread:
-    """How an axis of g is spread.
-
-    `sliding` are taps, stride and dilation; `sizes` the length of g, that of x, and the
-    zeros before x.
-    """
-    (size, stride, dilation), (count, length, before) = sliding, sizes
-    taps, apart = -(-size // stride), dilation if stride == 1 else 1
-    first, last = before // stride, (before + length - 1) // stride
-    reach = (taps - 1) * apart
-    low = reach - first
-    high = last - first + 1 + reach - count - low
-    return _Spread(taps, stride, apart, (low, high), before - first * stride)
-
-
 def _spread(g: Tensor, kernel: Tensor, slide: Slide, shape: Lengths) -> Tensor:
     """Every g spread over its window, overlaps summed: `(samples, *shape)`."""
     *lengths, channels = shape
     kernel, slide = _close(kernel, slide)
-    sizes, befores = kernel.spec.shape[:-2], [before for before, _ in slide.widths]
-    sliding = zip(sizes, slide.strides, slide.dilations, strict=True)
-    lying = zip(g.spec.shape[1:-1], lengths, befores, strict=True)
-    axes = [_axis_of(*both) for both in zip(sliding, lying, strict=True)]
-    around = padded(g, [axis.widths for axis in axes])
-    taps, apart = tuple(a.taps for a in axes), tuple(a.apart for a in axes)
-    windows = sliding_windows(around, taps, (1,) * len(axes), apart)
-    total = _summed(windows, _phases(kernel, axes), channels)
-    for number, (axis, length) in enumerate(zip(axes, lengths, strict=True), 1):
-        total = cut(total, number, axis.start, axis.start + length)
-    return total
+    sizes, filters = kernel.spec.shape[:-2], kernel.spec.shape[-1]
+    phases = phases_of(sizes, slide, g.spec.shape[1:-1], tuple(lengths))
+    each = over_positions(g, phases)
+    many = (channels, filters // channels)
+    each = ops.reshape(each, shape=(*each.spec.shape[:-1], *many))
+    weights = _by_phase(kernel, phases)
+    weights = ops.reshape(weights, shape=(*weights.spec.shape[:-1], *many))
+    rank = len(sizes)
+    taps = (*range(2 * rank + 1, 3 * rank + 1), 3 * rank + 2)
+    total = ops.reduce_sum(ops.multiply(each, weights), axes=taps)
+    return side_by_side(total, phases, lengths)
 
 
 def _close(kernel: Tensor, slide: Slide) -> tuple[Tensor, Slide]:
@@ -153,39 +112,20 @@ def _close(kernel: Tensor, slide: Slide) -> tuple[Tensor, Slide]:
     return kernel, Slide(slide.strides, tuple(dilations), slide.widths)
 
 
-def _phases(kernel: Tensor, axes: list[_Spread]) -> Tensor:
-    """Weights `(1, stride, 1, stride, ..., taps, taps, ..., filters)`, taps turned."""
+def _by_phase(kernel: Tensor, phases: list[Phases]) -> Tensor:
+    """Weights `(*(1, r), *t, filters)`, the t turned; 0 where there is no such tap."""
     *sizes, _, filters = kernel.spec.shape
-    rank = len(axes)
-    longer = [a.taps * a.stride - size for a, size in zip(axes, sizes, strict=True)]
+    rank = len(phases)
+    longer = [p.taps * p.stride - size for p, size in zip(phases, sizes, strict=True)]
     none = (0,) * (rank + 2)
     if any(longer):
         high = (*longer, 0, 0)
         kernel = ops.pad(kernel, 0.0, low=none, high=high, interior=none)
-    split = [length for axis in axes for length in (axis.taps, axis.stride)]
+    split = [length for phase in phases for length in (phase.taps, phase.stride)]
     weights = ops.reshape(kernel, shape=(*split, filters))
     turned = ops.flip(weights, axes=tuple(range(0, 2 * rank, 2)))
-    phases, taps = range(1, 2 * rank, 2), range(0, 2 * rank, 2)
-    order = (*phases, *taps, 2 * rank)
-    moved = ops.permute_dims(turned, axes=order)
-    beside = [length for axis in axes for length in (1, axis.stride)]
-    each = [axis.taps for axis in axes]
+    strides, taps = range(1, 2 * rank, 2), range(0, 2 * rank, 2)
+    moved = ops.permute_dims(turned, axes=(*strides, *taps, 2 * rank))
+    beside = [length for phase in phases for length in (1, phase.stride)]
+    each = [phase.taps for phase in phases]
     return ops.reshape(moved, shape=(*beside, *each, filters))
-
-
-def _summed(windows: Tensor, weights: Tensor, channels: int) -> Tensor:
-    """Windows weighted phase by phase, phases side by side on their axes."""
-    rank = (windows.spec.ndim - 2) // 2
-    samples, *rest, filters = windows.spec.shape
-    counts, taps = rest[:rank], rest[rank:]
-    many = (channels, filters // channels)
-    lead = [length for count in counts for length in (count, 1)]
-    each = ops.reshape(windows, shape=(samples, *lead, *taps, *many))
-    shape = (*weights.spec.shape[:-1], *many)
-    product = ops.multiply(each, ops.reshape(weights, shape=shape))
-    first = 2 * rank + 1
-    summed = (*range(first, first + rank), first + rank + 1)
-    total = ops.reduce_sum(product, axes=summed)
-    strides = weights.spec.shape[1 : 2 * rank : 2]
-    whole = [count * stride for count, stride in zip(counts, strides, strict=True)]
-    return ops.reshape(total, shape=(samples, *whole, channels))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Unpack
 
 from chainrule import functional
-from chainrule.functional.convolution import as_lengths, avg_pool, max_pool
+from chainrule.functional.convolution import as_lengths
+from chainrule.functional.pooling import avg_pool, max_pool
 from chainrule.functional.promotion import Tensor
 from chainrule.layers.convolution import (
     FORMATS,
