@@ -11,6 +11,7 @@ import pytest
 from chainrule import functional
 from chainrule.autodiff import vjp
 from chainrule.compiler import plan
+from chainrule.compiler.inside import parts
 from chainrule.compiler.kernel import Fold, LoopKernel
 from chainrule.compiler.passes.stretches import sum_in_stretches
 from chainrule.compiler.plan import make_plan
@@ -235,21 +236,25 @@ def test_blocks_of_a_network_agree_with_the_reference(
     check(graph, [x, scale, g, *(0.1 * each for each in weights)])
 
 
-def test_what_blocks_add_to_is_stored_once_and_read_by_every_block() -> None:
+def test_what_blocks_add_to_is_stored_once_and_read_by_every_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """However deep the network, no kernel reads the pictures of all later blocks."""
-    shape, channels = (8, 16, 16, 16), 16
+    shape, depth = (8, 16, 16, 16), 10
 
-    def most_read(depth: int) -> int:
-        def function(x: Any, scale: Any, g: Any, *kernels: Any) -> list[Any]:
-            return blocks(x, kernels, scale, g)
+    def function(x: Any, scale: Any, g: Any, *kernels: Any) -> list[Any]:
+        return blocks(x, kernels, scale, g)
 
-        shapes = [shape, (channels,), shape, *[(3, 3, 16, 16)] * (2 * depth)]
-        graph, _ = trace(function, [Spec(each, float32) for each in shapes])
-        steps = make_plan(graph).steps
-        size = math.prod(shape)
+    shapes = [shape, (16,), shape, *[(3, 3, 16, 16)] * (2 * depth)]
+    graph, _ = trace(function, [Spec(each, float32) for each in shapes])
+
+    def most_read() -> int:
+        steps, size = make_plan(graph).steps, math.prod(shape)
         return max(sum(v.spec.size >= size for v in step.values) for step in steps)
 
-    assert most_read(6) == most_read(3)
+    assert most_read() < depth
+    monkeypatch.setattr(plan, "junctions", lambda graph, roots: set())
+    assert most_read() > depth
 
 
 @pytest.mark.parametrize(
@@ -270,3 +275,23 @@ def test_frames_of_every_width_are_filled(low: Any, high: Any, fill: float) -> N
     x, weights = drawn([shape, (6, 1)])
     check(graph, [x, np.full_like(weights, np.inf)])
     check(graph, [x, weights])
+
+
+def test_roots_of_given_variances_are_taken_once_for_all_pixels() -> None:
+    """A batch normalization that answers: its factors are made before the pictures."""
+    shape = (8, 9, 10, 24)
+
+    def function(x: Any, variance: Any) -> list[Any]:
+        factor = functional.reshape(
+            1.0 / functional.sqrt(variance + 1e-3), (1, 1, 1, 24)
+        )
+        return [functional.relu(x * factor - 0.5)]
+
+    graph, _ = trace(function, [Spec(shape, float32), Spec((24,), float32)])
+    kinds = [
+        {part.kind for part in parts(stage.expression for stage in kernel.stages)}
+        for kernel in loops(graph)
+    ]
+    assert ["sqrt" in each for each in kinds] == [True, False]
+    x, variance = drawn([shape, (24,)])
+    check(graph, [x, variance**2])

@@ -140,8 +140,14 @@ def find_roots(
     sizes: dict[int, int] = {}
     depths: dict[int, int] = {}
     drawn: set[int] = set()
+    dear: set[int] = set()
+    given = {id(value) for value in (*graph.inputs, *graph.constants())}
     for node in graph.nodes:
         value = node.outputs[0]
+        if _is_given(node, given):
+            given.add(id(value))
+            if node.primitive.name in COSTLY or _any_in(node, dear):
+                dear.add(id(value))
         size = 1 + sum(sizes.get(id(v), 0) for v in node.inputs)
         depth = 1 + max((depths.get(id(v), 0) for v in node.inputs), default=0)
         large = size > INLINE_LIMIT or depth > INLINE_DEPTH
@@ -150,11 +156,12 @@ def find_roots(
         costly = users.get(id(value), 0) > 1 and (
             node.primitive.name in COSTLY or _is_mask(value, drawn)
         )
-        again = id(value) in drawn and id(value) in repeated
+        again = id(value) in repeated and (id(value) in drawn or id(value) in dear)
         needed = id(value) in wanted or id(value) in kept
         if needed or _needs_loop(node) or costly or again or large:
             roots.extend(node.outputs)
             drawn.discard(id(value))
+            dear.discard(id(value))
             size = depth = 0
         sizes[id(value)], depths[id(value)] = size, depth
     return roots
@@ -162,7 +169,8 @@ def find_roots(
 
 def _is_repeated(value: Value, node: Node) -> bool:
     """Whether `node` has many elements for each one of `value`: what was drawn for a
-    picture would be drawn again for each of its pixels.
+    picture would be drawn again for each of its pixels, and the root of a variance be
+    taken again.
     """
     spreads = node.primitive.name == "broadcast_to" or (
         Trait.ELEMENTWISE in node.primitive.traits
@@ -170,10 +178,20 @@ def _is_repeated(value: Value, node: Node) -> bool:
     return spreads and node.outputs[0].spec.size >= REPEATED * value.spec.size
 
 
+def _is_given(node: Node, given: Container[int]) -> bool:
+    """Whether this is computed from inputs alone, element by element."""
+    traits = node.primitive.traits
+    plain = Trait.ELEMENTWISE in traits or Trait.MOVEMENT in traits
+    return plain and all(id(value) in given for value in node.inputs)
+
+
 def _is_drawn(node: Node, drawn: Container[int]) -> bool:
     """Whether computing this means to draw random bits."""
-    name = node.primitive.name
-    return name == "random_bits" or any(id(value) in drawn for value in node.inputs)
+    return node.primitive.name == "random_bits" or _any_in(node, drawn)
+
+
+def _any_in(node: Node, known: Container[int]) -> bool:
+    return any(id(value) in known for value in node.inputs)
 
 
 def _is_mask(value: Value, drawn: Container[int]) -> bool:
