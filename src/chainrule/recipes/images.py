@@ -33,8 +33,7 @@ from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
 
-SEEN = 900_000  # pictures in training, by a network of 41 million products each
-SEEN_PLAIN = 600_000  # by plain convolutions, which need fewer
+SEEN = 560_000  # pictures in training, by a network of 41 million products each
 PRODUCTS = 41e6
 EPOCHS = (10, 150)
 BATCHES = ((200, 8), (1000, 32), (math.inf, 64))  # pictures of a step, up to a number
@@ -212,21 +211,16 @@ def _spread(decoded: Array, rows: Sequence[int], count: int) -> Array:
     return pixels
 
 
-def epochs_for(pictures: int, flops: float, most: int = SEEN) -> int:
+def epochs_for(pictures: int, flops: float) -> int:
     """Passes over so many pictures, for a network of so many operations a picture.
 
     Example:
-        >>> epochs_for(15_000, 2 * 41e6), epochs_for(20, 1e6), epochs_for(60_000, 1e8)
-        (60, 150, 12)
+        >>> epochs_for(14_000, 2 * 41e6), epochs_for(20, 1e6), epochs_for(60_000, 1e8)
+        (40, 150, 10)
     """
     low, high = EPOCHS
-    seen = most * min(1.0, 2 * PRODUCTS / max(flops, 1.0))
+    seen = SEEN * min(1.0, 2 * PRODUCTS / max(flops, 1.0))
     return min(max(round(seen / pictures), low), high)
-
-
-def _epochs(pictures: int, network: Model) -> int:
-    most = SEEN_PLAIN if network.name == networks.PLAIN else SEEN
-    return epochs_for(pictures, sum(forward_flops(network, 1).values()), most)
 
 
 def batch_for(pictures: int) -> int:
@@ -284,7 +278,7 @@ def learn(
         network = start_network(problem, plan)
     counts = problem.data.counts(problem.parts[TRAIN])
     rows = len(problem.parts[TRAIN])
-    epochs = plan.epochs or _epochs(rows, network)
+    epochs = plan.epochs or epochs_for(rows, sum(forward_flops(network, 1).values()))
     batch = min(plan.batch_size or batch_for(rows), rows)
     names = problem.data.class_names
     if plan.augment is None:
