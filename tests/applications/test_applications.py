@@ -20,7 +20,7 @@ from chainrule.applications import (
 )
 from chainrule.errors import ArgumentError, FormatError, ShapeError
 from chainrule.layers import Add, Conv2D, Dense, DepthwiseConv2D, Rescaling
-from chainrule.models.cost import _forward_flops
+from chainrule.models.cost import forward_flops
 from chainrule.models.summary import format_count
 from tests.tolerances import PARITY, assert_close
 
@@ -71,7 +71,7 @@ def test_the_page_tells_what_summary_tells():
     for call, parameters, flops in rows:
         model = eval(call, vars(applications))
         assert f"{model.count_params():,}" == parameters, call
-        assert format_count(sum(_forward_flops(model, 1).values())) == flops.strip()
+        assert format_count(sum(forward_flops(model, 1).values())) == flops.strip()
 
 
 @pytest.mark.usefixtures("unset")
