@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chainrule import Sequential
 from chainrule.errors import ArgumentError, DataError, FormatError
+from chainrule.layers import Dense, Input
 from chainrule.recipes import images
-from chainrule.recipes.images import Plan, class_weights, learn, pose, start_network
+from chainrule.recipes.images import (
+    Plan,
+    class_weights,
+    learn,
+    load_start,
+    pose,
+    start_network,
+)
 from chainrule.recipes.images_data import read_folder
-from chainrule.recipes.images_drawing import draw_confusion, draw_sheet
+from chainrule.recipes.images_drawing import draw_confusion, draw_filters, draw_sheet
 from chainrule.recipes.images_measures import measure
 from chainrule.recipes.images_network import (
     BUILDERS,
+    CHANGES,
     build_network,
     changing_layers,
     check_changes,
@@ -150,6 +162,19 @@ def test_pictures_change_in_training_alone() -> None:
     assert with_changes(network, [], form) is network
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_gives_pictures_of_the_same_form(change: str) -> None:
+    x = np.random.default_rng(0).integers(60, 180, (6, 9, 12, 3)).astype(np.uint8)
+    made: Any = x
+    for layer in changing_layers([change], Form(9, 12, 3)):
+        made = layer(made, training=True)
+    pixels = made.numpy()
+    assert pixels.shape == x.shape
+    assert not np.array_equal(pixels, x)
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+
+
 def test_crops_move_pictures_within_a_dark_border() -> None:
     made: Any = np.full((40, 16, 16, 1), 9, np.uint8)
     for layer in changing_layers(["crop"], Form(16, 16, 1)):
@@ -237,6 +262,35 @@ def test_rare_classes_are_weighed(tmp_path: Path) -> None:
     assert (90 * found[0] + 10 * found[1]) / 100 == pytest.approx(1, rel=1e-4)
 
 
+def test_a_trained_network_goes_on_with_other_classes(tmp_path: Path) -> None:
+    first = pose(read_folder(write_classes(tmp_path / "a", 20)), QUICK)
+    (tmp_path / "run").mkdir()
+    base = learn(first, QUICK, tmp_path / "run").network
+    base.save(tmp_path / "run" / "model.chainrule")
+    other = write_classes(tmp_path / "b", 10, ("disc", "cross"), (50, 40), mode="L")
+    start = str(tmp_path / "run")
+    for freeze in (True, False):
+        plan = replace(QUICK, model=None, start=start, freeze=freeze)
+        problem = pose(read_folder(other), plan)
+        assert problem.form == first.form  # what the network has learnt to see
+        (tmp_path / str(freeze)).mkdir()
+        network = learn(problem, plan, tmp_path / str(freeze)).network
+        assert network.notes["class_names"] == ["cross", "disc"]
+        kept = np.array_equal(
+            network.get_layer("conv").get_weights()[0],
+            base.get_layer("conv").get_weights()[0],
+        )
+        assert kept is freeze
+    assert plan.highest_rate == 0.01
+    assert Plan(start="x").highest_rate == Plan().highest_rate / 4
+
+
+def test_only_what_tells_pictures_goes_on(tmp_path: Path) -> None:
+    Sequential([Input((4,)), Dense(2)]).save(tmp_path / "m.chainrule")
+    with pytest.raises(ArgumentError, match="does not tell what pictures show"):
+        load_start(str(tmp_path / "m.chainrule"))
+
+
 def test_no_picture_can_be_read(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -269,6 +323,15 @@ def test_confusion_is_drawn_for_any_number_of_classes(classes: int) -> None:
     drawn = draw_confusion(counts, [f"a class called {k}" for k in range(classes)])
     assert drawn is not None
     assert drawn.startswith(b"\x89PNG")
+
+
+def test_filters_are_drawn_with_what_they_find() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 20)).astype(np.float32)
+    assert draw_filters(kernel) is not None
+    found = draw_filters(kernel, np.zeros((8, 6, 20), np.float32))
+    assert found is not None
+    with Image.open(io.BytesIO(found)) as image:
+        assert image.size == (16 * 52 + 4, 2 * 110 + 4)
 
 
 def test_a_sheet_of_pictures() -> None:

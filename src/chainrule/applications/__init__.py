@@ -1,5 +1,6 @@
-"""Networks to start from: builders of known structures, with fresh weights."""
+"""Networks to start from: builders of known structures, and new heads for old ones."""
 
+from chainrule.applications.heads import with_new_head
 from chainrule.applications.lenet import LeNet5
 from chainrule.applications.mobilenet import MobileNetSmall
 from chainrule.applications.resnet import ResNet18, ResNet20, ResNet32
@@ -12,4 +13,5 @@ __all__ = [
     "ResNet20",
     "ResNet32",
     "UNet",
+    "with_new_head",
 ]

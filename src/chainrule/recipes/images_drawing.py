@@ -22,6 +22,7 @@ SIDE = 900  # pixels that all cells together may take
 READABLE = 12  # pixels of a cell beside which a name fits
 NAME = 24  # characters of a name that are drawn
 FILTER = 48  # pixels of a side of a filter
+FILTERS_ACROSS = 16
 
 
 def _pillow() -> Any:
@@ -180,17 +181,41 @@ def filters_as_pixels(kernel: Array) -> list[Array]:
     return [pixels[..., number] for number in range(pixels.shape[-1])]
 
 
-def draw_filters(kernel: Array) -> bytes | None:
-    """The filters of a first convolution in rows, as a PNG; None without Pillow."""
+def draw_filters(kernel: Array, responses: Array | None = None) -> bytes | None:
+    """The filters of a first convolution in rows, as a PNG; None without Pillow.
+
+    Args:
+        kernel: `(height, width, channels, filters)`.
+        responses: `(height, width, filters)`, what they find in a picture, drawn below
+            each: the darker, the more.
+    """
     found = _pillow()
     if found is None:
         return None
     package = found[0]
-    tiles = [_tile(package, pixels, FILTER) for pixels in filters_as_pixels(kernel)]
-    across = min(len(tiles), 16)
-    down = -(-len(tiles) // across)
-    step = FILTER + 4
-    image = package.new("RGB", (across * step + 4, down * step + 4), PAPER)
-    for number, tile in enumerate(tiles):
-        image.paste(tile, (4 + number % across * step, 4 + number // across * step))
+    rows = [filters_as_pixels(kernel)]
+    if responses is not None:
+        rows.append(responses_as_pixels(responses))
+    count = len(rows[0])
+    across = min(count, FILTERS_ACROSS)
+    step, block = FILTER + 4, (FILTER + 4) * len(rows) + 6
+    size = (across * step + 4, -(-count // across) * block + 4)
+    image = package.new("RGB", size, PAPER)
+    for row, pictures in enumerate(rows):
+        for number, pixels in enumerate(pictures):
+            left, top = number % across * step, number // across * block + row * step
+            image.paste(_tile(package, pixels, FILTER), (left + 4, top + 4))
     return _png(image)
+
+
+def responses_as_pixels(responses: Array) -> list[Array]:
+    """Maps as pictures, each in its own range; what is not positive is white.
+
+    Example:
+        >>> responses_as_pixels(np.float32([[[-1.0], [1.0], [2.0]]]))[0].ravel()
+        array([255, 128,   0], dtype=uint8)
+    """
+    largest = np.maximum(responses.max(axis=(0, 1)), 1e-12)
+    shares = np.clip(responses / largest, 0, 1)
+    pixels = np.round(255 * (1 - shares)).astype(np.uint8)
+    return [pixels[..., number, None] for number in range(pixels.shape[-1])]

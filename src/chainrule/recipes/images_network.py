@@ -171,7 +171,10 @@ def measure_levels(pixels: Array) -> tuple[list[float], list[float]]:
 
 # ---- changes while training ----------------------------------------------------------
 
-CHANGES = ("crop", "flip", "flip_vertical")
+CHANGES = ("crop", "flip", "flip_vertical", "rotate", "zoom", "light")
+TURN = 15 / 360  # of a full circle, either way
+ZOOM = 0.15
+LIGHT = 0.2
 
 
 def check_changes(names: Sequence[str]) -> tuple[str, ...]:
@@ -222,6 +225,13 @@ def changing_layers(changes: Sequence[str], form: Form) -> list[Any]:
         made.append(layers.RandomFlip("horizontal"))
     if "flip_vertical" in changes:
         made.append(layers.RandomFlip("vertical"))
+    if "rotate" in changes:
+        made.append(layers.RandomRotation(TURN, fill_mode="nearest"))
+    if "zoom" in changes:
+        made.append(layers.RandomZoom((-ZOOM, ZOOM), fill_mode="nearest"))
+    if "light" in changes:
+        made.append(layers.RandomBrightness(LIGHT, value_range=(0, 255)))
+        made.append(layers.RandomContrast(LIGHT, value_range=(0, 255)))
     return made
 
 

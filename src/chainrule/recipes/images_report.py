@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.layers import Conv2D
+from chainrule.models import Model
 from chainrule.recipes import images_drawing as drawing
 from chainrule.recipes.detection_report import make_table, plain
 from chainrule.recipes.images import Outcome, Problem
@@ -152,7 +154,7 @@ def write_pictures(folder: Path, problem: Problem, outcome: Outcome) -> list[str
             outcome.measures.confusion, problem.data.class_names
         ),
         SHEET: draw_mistakes(problem, outcome.measures),
-        FILTERS: draw_first_filters(outcome.network),
+        FILTERS: draw_first_filters(outcome.network, picture_of(problem, 0)),
     }
     found = {name: content for name, content in drawn.items() if content is not None}
     for name, content in found.items():
@@ -160,30 +162,36 @@ def write_pictures(folder: Path, problem: Problem, outcome: Outcome) -> list[str
     return list(found)
 
 
+def picture_of(problem: Problem, row: int) -> Array:
+    """A picture held out, as the network sees it."""
+    place = int(problem.parts[TEST][row])
+    if problem.pixels is not None:
+        return np.asarray(problem.pixels[place])
+    return problem.form.read(problem.data.origin.read(place))
+
+
 def draw_mistakes(problem: Problem, measures: Measures) -> bytes | None:
     """The mistakes of which the network was surest; None where there are none."""
     names = problem.data.class_names
     worst = measures.worst(MISTAKES)
-    pictures, captions = [], []
+    captions = []
     for row in worst:
-        place = int(problem.parts[TEST][row])
-        if problem.pixels is not None:
-            pictures.append(problem.pixels[place])
-        else:
-            pictures.append(problem.form.read(problem.data.origin.read(place)))
         said, share = int(measures.found[row]), float(measures.said[row].max())
-        captions.append(
-            [f"{names[int(measures.labels[row])]}", f"told {names[said]} {share:.0%}"]
-        )
-    return drawing.draw_sheet(pictures, captions)
+        true = names[int(measures.labels[row])]
+        captions.append([true, f"told {names[said]}, {share:.0%}"])
+    return drawing.draw_sheet([picture_of(problem, row) for row in worst], captions)
 
 
-def draw_first_filters(network: Any) -> bytes | None:
-    """The filters of the first convolution; None where there is none to see."""
+def draw_first_filters(network: Any, picture: Array) -> bytes | None:
+    """The filters of the first convolution, and what they find in a picture.
+
+    None where there are none to see.
+    """
     for layer in network.layers:
-        kernel = next((w for w in layer.weights if w.name.endswith("kernel")), None)
-        if kernel is not None and len(kernel.shape) == 4:
-            return drawing.draw_filters(kernel.numpy())
+        if isinstance(layer, Conv2D):
+            first = Model(network.input, layer.output)
+            responses = np.asarray(first.predict(picture[None], verbose=0))[0]
+            return drawing.draw_filters(layer.kernel.numpy(), responses)
     return None
 
 
@@ -214,7 +222,7 @@ def write_report(
     titles = {
         CONFUSION: "What is taken for what",
         SHEET: "The surest mistakes",
-        FILTERS: "The filters of the first convolution",
+        FILTERS: "The filters of the first convolution, and what they find",
     }
     parts += [f"## {titles[name]}\n\n![{titles[name]}]({name})" for name in drawn]
     text = "\n\n".join(part for part in parts if part) + "\n"
