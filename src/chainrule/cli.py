@@ -32,7 +32,7 @@ from chainrule.recipes.options import (
     read_names,
     read_picture_options,
     read_size,
-    read_widths,
+    read_training,
 )
 from chainrule.recipes.perceptron import Plan, build, load_images
 from chainrule.recipes.perceptron import train as train_images
@@ -144,6 +144,13 @@ Augment = Annotated[
         help="Pictures: changes while training, such as crop,flip; or none.",
         show_default="by the pictures",
     ),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option("--from", help="Pictures: a run whose network gets new classes."),
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="With --from: only the last layer learns.")
 ]
 Damaged = Annotated[
     str, typer.Option(help="Pictures: skip damaged files, or refuse them.")
@@ -278,6 +285,8 @@ def train(
     size: PictureSize = None,
     augment: Augment = None,
     damaged: Damaged = "skip",
+    start: Start = None,
+    freeze: Freeze = False,
     exclude: Exclude = None,
     keep: Keep = None,
     header: Header = None,
@@ -299,14 +308,7 @@ def train(
 
     A folder with the model and its History is left behind.
     """
-    given: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "hidden": None if hidden is None else read_widths(hidden),
-        "learning_rate": learning_rate,
-        "dropout": dropout,
-    }
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = read_training(epochs, batch_size, hidden, learning_rate, dropout)
     dense = data == "digits" or model == DENSE or (data == "mnist" and hidden)
     task = choose_task(data, task, image)
     if task == detection_command.TASK:
@@ -317,7 +319,8 @@ def train(
         interrupted = _train_images(read_data(data), Plan(**chosen), out, resume)
     elif task == CLASSIFY:
         found = {**chosen, "damaged": damaged, "seed": seed}
-        found |= read_picture_options(model, size, augment)
+        found |= read_picture_options(model, size, augment, start)
+        found["freeze"] = freeze
         interrupted = _train_classifier(data, found, out, resume, (image, target))
     else:
         names = (read_names(exclude), read_names(keep), read_names(missing))

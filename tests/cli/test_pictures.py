@@ -142,3 +142,12 @@ def test_other_classes_cannot_be_measured() -> None:
     text = run("evaluate", "out", "other", code=1)
     assert "the model does not know" in text
     assert "ring" in text
+
+
+def test_a_run_goes_on_with_other_pictures() -> None:
+    run("train", str(write_classes(Path("shapes"), 4)), *QUICK, "--out", "first")
+    other = str(write_classes(Path("other"), 4, ("disc", "cross")))
+    options = ("--epochs", "2", "--from", "first", "--freeze", "--out", "second")
+    assert "tiny, " in run("train", other, *options)
+    assert "8 pictures" in run("evaluate", "second", other)
+    assert "no model here" in run("train", other, "--from", "nowhere", code=1)

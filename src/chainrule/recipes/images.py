@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import optimizers, random
+from chainrule.applications import with_new_head
 from chainrule.callbacks import Callback
 from chainrule.errors import ArgumentError, DataError, FormatError
-from chainrule.models import Model
+from chainrule.models import Model, load_model
 from chainrule.models.cost import forward_flops
 from chainrule.optimizers.schedules import OneCycle
 from chainrule.recipes import images_network as networks
@@ -29,6 +30,7 @@ from chainrule.recipes.images_survey import (
     fits_in_memory,
     survey,
 )
+from chainrule.recipes.run_folder import find_model
 from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
@@ -40,6 +42,7 @@ BATCHES = ((200, 8), (1000, 32), (math.inf, 64))  # pictures of a step, up to a 
 UNEVEN = 3.0  # how often the commonest class may be the rarest before they are weighed
 SAMPLE = 2000  # pictures by which levels are told where they do not fit in memory
 BEST = "best.safetensors"
+RATE = 4e-3  # the highest learning rate
 AT_ONCE = 64  # pictures that are looked at together
 
 
@@ -51,12 +54,15 @@ class Plan:
         model: a name of `images_network.BUILDERS`; None chooses by the pictures.
         epochs: passes over the pictures; None chooses by their number and the network.
         batch_size: pictures of a step; None chooses by their number.
-        learning_rate: the largest of the cycle.
+        learning_rate: the largest of the cycle; None takes the usual one, a quarter of
+            it to go on from a trained network.
         weight_decay: see `AdamW`.
         size: the longer side of what the network sees, or height and width.
         augment: how pictures are changed while training; None chooses.
         damaged: `skip` leaves damaged files out, `refuse` ends.
         seed: decides the first weights, the order and the changes of pictures.
+        start: a run, or a model's file: its network gets a new head and goes on.
+        freeze: whether only the new head learns then.
 
     Example:
         >>> Plan(epochs=3).damaged
@@ -66,12 +72,21 @@ class Plan:
     model: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 4e-3
+    learning_rate: float | None = None
     weight_decay: float = 0.05
     size: tuple[int, ...] | None = None
     augment: tuple[str, ...] | None = None
     damaged: str = "skip"
     seed: int = 0
+    start: str | None = None
+    freeze: bool = False
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate of the cycle."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RATE if self.start is None or self.freeze else RATE / 4
 
 
 @dataclass
@@ -143,6 +158,8 @@ def pose(data: Labelled, plan: Plan, form: Form | None = None) -> Problem:
         FormatError: when one is damaged and the plan refuses that.
     """
     check_plan(plan)
+    if form is None and plan.start is not None:
+        form = networks.form_of(load_start(plan.start))
     looks = survey(data.origin, len(data))
     whole = _whole(data, looks.problems, plan)
     if form is None:
@@ -244,7 +261,9 @@ def class_weights(counts: Array) -> dict[int, float] | None:
 
 
 def start_network(problem: Problem, plan: Plan) -> Model:
-    """A new network for these pictures."""
+    """A new network for these pictures, or a trained one with a new head."""
+    if plan.start is not None:
+        return take_over(plan, problem.data.class_names)
     kind = plan.model or networks.choose_model(problem.form)
     pictures = problem.pictures(TRAIN)
     sample = pictures
@@ -256,6 +275,36 @@ def start_network(problem: Problem, plan: Plan) -> Model:
         return networks.build_network(
             kind, problem.form, problem.data.class_names, levels
         )
+
+
+def take_over(plan: Plan, class_names: Sequence[str]) -> Model:
+    """The network of a run with a new head for these classes.
+
+    Raises:
+        ArgumentError: when the run has no network that tells what pictures show.
+    """
+    base = load_start(plan.start)
+    with random.stream(random.key(plan.seed)):
+        network = with_new_head(base, class_names, freeze=plan.freeze)
+    network.notes.pop("data", None)
+    return network
+
+
+def load_start(start: str | None) -> Any:
+    """The trained network to go on from.
+
+    Raises:
+        ArgumentError: when it does not tell what pictures show.
+    """
+    base = load_model(find_model(Path(str(start))))
+    if not networks.is_classifier(base):
+        raise ArgumentError(
+            "this model does not tell what pictures show",
+            where=str(start),
+            got=base.name,
+            fix="chainrule train PICTURES makes one that does",
+        )
+    return base
 
 
 def learn(
@@ -317,7 +366,7 @@ def learn(
 
 def make_optimizer(plan: Plan, steps: int) -> optimizers.Optimizer:
     """AdamW on one cycle of learning rates."""
-    rate = OneCycle(plan.learning_rate, max(2, steps))
+    rate = OneCycle(plan.highest_rate, max(2, steps))
     optimizer = optimizers.AdamW(rate, weight_decay=plan.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

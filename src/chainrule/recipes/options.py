@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from chainrule.errors import ArgumentError
@@ -19,19 +20,44 @@ def read_names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def read_training(
+    epochs: int | None,
+    batch_size: int | None,
+    hidden: list[str] | None,
+    learning_rate: float | None,
+    dropout: float | None,
+) -> dict[str, Any]:
+    """What is told of training, by name; what is not told is left out.
+
+    Example:
+        >>> read_training(None, 8, ["16,4"], None, 0.5)
+        {'batch_size': 8, 'hidden': (16, 4), 'dropout': 0.5}
+    """
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "hidden": None if hidden is None else read_widths(hidden),
+        "learning_rate": learning_rate,
+        "dropout": dropout,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def read_picture_options(
-    model: str, size: str | None, augment: list[str] | None
+    model: str, size: str | None, augment: list[str] | None, start: Path | None
 ) -> dict[str, Any]:
     """What is told of the network and of the changes of pictures.
 
     Example:
-        >>> read_picture_options("auto", "64", ["crop,flip"])
-        {'model': None, 'size': (64,), 'augment': ('crop', 'flip')}
+        >>> found = read_picture_options("auto", "64", ["crop,flip"], Path("runs/a"))
+        >>> found["model"], found["size"], found["augment"], found["start"]
+        (None, (64,), ('crop', 'flip'), 'runs/a')
     """
     return {
         "model": None if model == "auto" else model,
         "size": read_size(size),
         "augment": None if augment is None else read_names(augment),
+        "start": None if start is None else str(start),
     }
 
 
