@@ -69,6 +69,17 @@ def test_activations_behind_the_last_dense_layer_go_with_it() -> None:
     assert [type(layer).__name__ for layer in model.layers[1:]] == ["Dense", "Dense"]
 
 
+def test_features_of_any_layer() -> None:
+    base = LeNet5()
+    model = with_new_head(base, 3, features="conv2")
+    assert model.get_layer("predictions").get_weights()[0].shape == (16, 3)
+    assert "conv3" not in [layer.name for layer in model.layers]
+    flat = with_new_head(base, 3, features="flatten")
+    assert flat.get_layer("predictions").get_weights()[0].shape == (120, 3)
+    with pytest.raises(ArgumentError, match="no such layer"):
+        with_new_head(base, 3, features="conv9")
+
+
 def test_sequential_and_nested_models() -> None:
     plain = Sequential([Input((5,)), Dense(6, "relu"), Dense(4, "softmax")])
     assert with_new_head(plain, 3).output_shape == (None, 3)

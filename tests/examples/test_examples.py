@@ -35,6 +35,7 @@ def test_every_example_is_tested() -> None:
         "article_corrected.py",
         "autodiff_tour.py",
         "custom_train_step.py",
+        "features.py",
         "four_phases.py",
         "functional.py",
         "multi_output.py",
@@ -150,3 +151,13 @@ def test_dropout_and_max_norm_learn() -> None:
     assert done.returncode == 0, done.stderr
     error = float(done.stdout.split("test error:")[1].strip().rstrip("%"))
     assert error < 8
+
+
+@needs_mnist
+def test_what_was_learnt_serves_other_digits() -> None:
+    done = run("features.py", "1", "5")
+    assert done.returncode == 0, done.stderr
+    labels, *shares = re.findall(r"([\d.]+)", done.stdout.splitlines()[-1])
+    assert labels == "5"
+    frozen, going_on, scratch = (float(share) for share in shares[::2])
+    assert min(frozen, going_on, scratch) > 50

@@ -11,6 +11,11 @@ from chainrule.functional.recording import Symbol
 from chainrule.models import Model, Sequential
 
 HEAD = "predictions"
+POOLINGS = {
+    1: layers.GlobalAveragePooling1D,
+    2: layers.GlobalAveragePooling2D,
+    3: layers.GlobalAveragePooling3D,
+}
 
 
 def with_new_head(
@@ -18,6 +23,7 @@ def with_new_head(
     classes: int | Sequence[str],
     classifier_activation: Any = "softmax",
     freeze: bool = False,
+    features: str | None = None,
     name: str | None = None,
 ) -> Model:
     """A network with a fresh last layer for other classes; all else is kept.
@@ -34,6 +40,8 @@ def with_new_head(
         classifier_activation: of the new layer; None for scores.
         freeze: whether only the new layer learns. `layer.trainable = False` freezes
             single layers, and True lets them learn again.
+        features: the layer whose output the new one takes, by its name; of feature maps
+            the mean over all positions. By default what the old last layer took.
         name: of the network; that of `base` by default.
 
     Returns:
@@ -41,8 +49,8 @@ def with_new_head(
         the new classes.
 
     Raises:
-        ArgumentError: when `base` does not end in a dense layer, or there are no
-            classes.
+        ArgumentError: when `base` does not end in a dense layer, has no layer of the
+            name in `features`, or there are no classes.
 
     Example:
         >>> from chainrule.applications import LeNet5
@@ -62,7 +70,7 @@ def with_new_head(
             fix="classes=2, or classes=['cat', 'dog']",
         )
     head = layers.Dense(len(names), classifier_activation, name=HEAD)
-    model = _rebuilt(base, head, name or base.name)
+    model = _rebuilt(base, head, features, name or base.name)
     if freeze:
         _freeze_all_but(model, head)
     model.notes = {**base.notes, "class_names": names}
@@ -75,15 +83,21 @@ def _names(classes: int | Sequence[str]) -> list[str]:
     return [str(name) for name in classes]
 
 
-def _rebuilt(base: Model, head: Any, name: str) -> Model:
-    """The network up to its last dense layer, and the head."""
+def _rebuilt(base: Model, head: Any, features: str | None, name: str) -> Model:
+    """The network up to its last dense layer, or to the features, and the head."""
     if isinstance(base, Sequential) and isinstance(base.layers[-1], Model):
-        inner = _rebuilt(base.layers[-1], head, base.layers[-1].name)
+        inner = _rebuilt(base.layers[-1], head, features, base.layers[-1].name)
         return Sequential([*base._layers[:-1], inner], name=name)
     start = getattr(base, "input", None)
     end = getattr(base, "output", None)
     if not isinstance(end, Symbol):
         raise _no_head(base, "a model without a drawing of its layers, or several ends")
+    if features is not None:
+        found = base.get_layer(features).output
+        maps = len(found.shape) - 2
+        if maps:
+            found = POOLINGS[maps](name="features")(found)
+        return Model(start, head(found), name=name)
     call = end.call
     while not isinstance(call.target, layers.Dense):
         plain = isinstance(call.target, layers.Layer) and not call.target.weights

@@ -35,7 +35,7 @@ from chainrule.training.history import History
 
 Array = np.ndarray[Any, Any]
 
-SEEN = 560_000  # pictures in training, by a network of 41 million products each
+SEEN = 500_000  # pictures in training, by a network of 41 million products each
 PRODUCTS = 41e6
 EPOCHS = (10, 150)
 BATCHES = ((200, 8), (1000, 32), (math.inf, 64))  # pictures of a step, up to a number
@@ -233,7 +233,7 @@ def epochs_for(pictures: int, flops: float) -> int:
 
     Example:
         >>> epochs_for(14_000, 2 * 41e6), epochs_for(20, 1e6), epochs_for(60_000, 1e8)
-        (40, 150, 10)
+        (36, 150, 10)
     """
     low, high = EPOCHS
     seen = SEEN * min(1.0, 2 * PRODUCTS / max(flops, 1.0))
