@@ -9,6 +9,7 @@ from benchmarks.networks import Array, Shape
 DATA_SEED = 20240607
 COARSE = 4  # patterns have so many patches along every axis
 PATCH = 8  # pixels of a class of its own, along every axis
+WRONG = 0.1  # share of labels that mean nothing, so that no loss ends at 0
 
 
 def make_rows(rows: int, inputs: int, outputs: int, loss: str) -> tuple[Array, Array]:
@@ -47,7 +48,7 @@ def make_maps(rows: int, shape: Shape, classes: int) -> tuple[Array, Array]:
     y = random.integers(0, classes, rows)
     x = random.standard_normal((rows, *shape), dtype=np.float32)
     x += patterns[y]
-    return x, y
+    return x, _some_wrong(y, classes, random)
 
 
 def make_pixels(rows: int, shape: Shape, classes: int) -> tuple[Array, Array]:
@@ -65,7 +66,13 @@ def make_pixels(rows: int, shape: Shape, classes: int) -> tuple[Array, Array]:
     y = _enlarged(coarse, sides)
     x = random.standard_normal((rows, *shape), dtype=np.float32)
     x += colours[y]
-    return x, y
+    return x, _some_wrong(y, classes, random)
+
+
+def _some_wrong(y: Array, classes: int, random: np.random.Generator) -> Array:
+    """Labels, some of them drawn anew."""
+    wrong = random.random(y.shape) < WRONG
+    return np.where(wrong, random.integers(0, classes, y.shape), y)
 
 
 def _enlarged(coarse: Array, sides: list[int]) -> Array:
