@@ -24,9 +24,8 @@ from chainrule.models.cost import forward_flops
 from chainrule.models.summary import format_count
 from tests.tolerances import PARITY, assert_close
 
-BUILDERS = [
-    getattr(applications, name) for name in applications.__all__ if name[0].isupper()
-]
+NAMES = [name for name in applications.__all__ if name[0].isupper()]
+BUILDERS = [getattr(applications, name) for name in NAMES]
 RNG = np.random.default_rng(0)
 PAGE = Path(__file__).parents[2] / "docs" / "applications.md"
 ROW = re.compile(r"^\| `(\w+\(.*?\))` \| [^|]+ \| ([\d,]+) \| ([^|]+) \|", re.MULTILINE)
@@ -69,7 +68,7 @@ def unset(monkeypatch):
 def test_the_page_tells_what_summary_tells():
     rows = ROW.findall(PAGE.read_text())
     named = {row[0].split("(")[0] for row in rows}
-    assert named == set(applications.__all__)
+    assert named == set(NAMES)
     for call, parameters, flops in rows:
         model = eval(call, vars(applications))
         assert f"{model.count_params():,}" == parameters, call

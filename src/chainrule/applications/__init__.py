@@ -3,6 +3,7 @@
 from chainrule.applications.heads import with_new_head
 from chainrule.applications.lenet import LeNet5
 from chainrule.applications.mobilenet import MobileNetSmall
+from chainrule.applications.names import torch_names
 from chainrule.applications.resnet import ResNet18, ResNet20, ResNet32
 from chainrule.applications.unet import UNet
 
@@ -13,5 +14,6 @@ __all__ = [
     "ResNet20",
     "ResNet32",
     "UNet",
+    "torch_names",
     "with_new_head",
 ]

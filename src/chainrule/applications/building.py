@@ -10,7 +10,9 @@ from chainrule import layers
 from chainrule.errors import ArgumentError, FormatError, ShapeError
 from chainrule.functional.recording import Symbol
 from chainrule.models import Model
-from chainrule.models.weights import load_weights
+from chainrule.models.foreign import KERAS, TORCH, Mapped
+from chainrule.models.weights import HDF5, load_weights
+from chainrule.training.saving import read_weights
 
 INITIALIZER = "he_normal"  # He et al., "Delving deep into rectifiers", ICCV 2015
 POOLINGS = (None, "avg", "max")
@@ -111,8 +113,11 @@ def finish(
     include_top: bool,
     pooling: str | None,
     weights: str | os.PathLike[str] | None,
+    torch_names: Mapped | None = None,
 ) -> Model:
     """The model from the input to `x`, pooled without a top, its weights loaded.
+
+    `torch_names` are the names of layers in PyTorch's files; without, order tells.
 
     Raises:
         ArgumentError: for an unknown `pooling`, and for weights that are no file.
@@ -131,7 +136,7 @@ def finish(
         x = layers.GlobalMaxPooling2D(name="max_pool")(x)
     model = Model(_sources(input_symbol), x, name=name)
     if weights is not None:
-        _load(model, weights, include_top)
+        _load(model, weights, include_top, torch_names)
     return model
 
 
@@ -149,7 +154,19 @@ def _sources(symbol: Any) -> Any:
     return several[0] if len(several) == 1 else several
 
 
-def _load(model: Model, path: str | os.PathLike[str], include_top: bool) -> None:
+def _layout(path: str | os.PathLike[str]) -> str | None:
+    """Whose weights a file holds."""
+    if str(path).endswith(HDF5):
+        return KERAS
+    return TORCH if any(n.endswith(".weight") for n in read_weights(path)) else None
+
+
+def _load(
+    model: Model,
+    path: str | os.PathLike[str],
+    include_top: bool,
+    torch_names: Mapped | None,
+) -> None:
     """Load weights; those of a head that is not there are left out."""
     if not os.path.exists(path):
         raise ArgumentError(
@@ -158,7 +175,9 @@ def _load(model: Model, path: str | os.PathLike[str], include_top: bool) -> None
             got=f"weights={str(path)!r}",
             expected="None, or a file that save or save_weights wrote",
         )
-    report = load_weights(model, path, strict=include_top)
+    layout = _layout(path)
+    names = torch_names if layout == TORCH else None
+    report = load_weights(model, path, include_top, layout, names)
     if report.missing or report.mismatched:
         raise FormatError(
             "the weights in the file are not those of this network",

@@ -14,6 +14,7 @@ from chainrule.applications.building import (
     finish,
     normalize,
 )
+from chainrule.applications.names import torch_names
 from chainrule.models import Model
 
 SMALL_WIDTHS = (16, 32, 64)
@@ -67,7 +68,7 @@ def ResNet20(
     x = _small(start, blocks=3)
     if include_top:
         x = classify(x, name, classes, classifier_activation)
-    return finish(x, start, name, include_top, pooling, weights)
+    return finish(x, start, name, include_top, pooling, weights, torch_names)
 
 
 def ResNet32(
@@ -92,7 +93,7 @@ def ResNet32(
     x = _small(start, blocks=5)
     if include_top:
         x = classify(x, name, classes, classifier_activation)
-    return finish(x, start, name, include_top, pooling, weights)
+    return finish(x, start, name, include_top, pooling, weights, torch_names)
 
 
 def ResNet18(
@@ -151,7 +152,7 @@ def ResNet18(
     x = _stages(x, LARGE_WIDTHS, 2, projected=True)
     if include_top:
         x = classify(x, name, classes, classifier_activation)
-    return finish(x, start, name, include_top, pooling, weights)
+    return finish(x, start, name, include_top, pooling, weights, torch_names)
 
 
 def _small(x: Any, blocks: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from chainrule.layers import Layer
 from chainrule.layers.layer import as_tensors
 from chainrule.models import prepare
 from chainrule.models.ends import Ends
+from chainrule.models.foreign import Mapped
 from chainrule.models.objective import Objective
 from chainrule.models.prepare import Outputs
 from chainrule.models.storage import save_model
@@ -234,29 +235,53 @@ class Model(Trainer):
 
     def load_weights(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Mapping[str, Any],
         skip_mismatch: bool = False,
         *,
         strict: bool = True,
+        layout: str | None = None,
+        mapping: Mapped | None = None,
     ) -> WeightsReport:
-        """Read weights by their names, from a safetensors file or the file of a model.
+        """Read weights, by their names, from a file, or take those of a dict.
 
-        Floating-point numbers of another width are converted.
+        A file is in the format safetensors, that of a model, or Keras's `.weights.h5`
+        (which needs the package h5py). Floating-point numbers of another width are
+        converted. Nothing is unpickled.
+
+        Weights of PyTorch and Keras are turned: names, the order of axes, and the order
+        of inputs behind `Flatten`. Where layers have other names than there, they are
+        matched by order, if every shape agrees; or else those whose shape no other has.
 
         Args:
-            path: the file.
+            path: the file, or arrays by name, such as `state_dict()` of PyTorch.
             skip_mismatch: as `strict=False`.
             strict: whether every weight and every array must find its partner; if not,
                 those that fit are loaded, and what is left out is printed.
+            layout: whose names they have: `torch`, `keras`, or None for our own.
+            mapping: names of layers in the file to names of layers of the model, or
+                a function from the one to the other; None leaves a layer out.
 
         Returns:
-            What was loaded, missing, unexpected, and of another shape.
+            What was loaded, missing, unexpected, and of another shape; and the names in
+            the file.
 
         Raises:
-            FormatError: when the file is damaged, or does not fit and `strict`; then
-                nothing was changed.
+            FormatError: when the file is damaged, or does not fit and `strict`, or it
+                cannot be told which layer is which; then nothing was changed.
+            ArgumentError: for an unknown layout, a name in `mapping` that the model
+                does not have, and files of Keras without h5py.
+
+        Example:
+            >>> import chainrule, numpy
+            >>> model = chainrule.Sequential(
+            ...     [chainrule.layers.Dense(2, input_shape=(3,), name="out")]
+            ... )
+            >>> linear = {"0.weight": numpy.ones((2, 3)), "0.bias": numpy.zeros(2)}
+            >>> dict(model.load_weights(linear, layout="torch").sources)
+            {'out/kernel': '0.weight', 'out/bias': '0.bias'}
         """
-        report = load_weights(self, path, strict and not skip_mismatch)
+        gentle = skip_mismatch or not strict
+        report = load_weights(self, path, not gentle, layout, mapping)
         if not report.complete:
             print(report)
         return report

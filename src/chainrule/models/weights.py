@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from chainrule import layers
 from chainrule.errors import ArgumentError, FormatError
 from chainrule.layers.layer import held
+from chainrule.models.foreign import (
+    KERAS,
+    LAYOUTS,
+    TORCH,
+    Mapped,
+    Target,
+    Translated,
+    modules_of,
+    translate,
+    without_model,
+)
+from chainrule.models.keras_file import read_keras
 from chainrule.training.saving import Arrays, read_weights, write_weights
 from chainrule.variable import Variable
 
 SHOWN = 8  # names in a message; a report has them all
+HDF5 = (".h5", ".hdf5")
+FROM_TORCH = "load_weights(path, layout='torch'), if they come from PyTorch"
 
 
 @dataclass(frozen=True)
@@ -26,12 +42,15 @@ class WeightsReport:
         missing: weights of the model that the file does not have.
         unexpected: arrays of the file that the model does not have.
         mismatched: names of both, with the difference in shape or dtype.
+        sources: what the arrays of weights are called in the file, where they have
+            other names there.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -40,8 +59,12 @@ class WeightsReport:
 
     def __str__(self) -> str:
         wrong = [f"{name} ({text})" for name, text in self.mismatched.items()]
+        loaded = [
+            f"{name} (from {self.sources[name]})" if name in self.sources else name
+            for name in self.loaded
+        ]
         groups = {
-            "loaded": self.loaded,
+            "loaded": loaded,
             "missing in the file": self.missing,
             "unexpected in the file": self.unexpected,
             "of another shape or dtype": wrong,
@@ -116,7 +139,11 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool) -> P
 
 
 def load_weights(
-    model: Any, path: str | os.PathLike[str], strict: bool
+    model: Any,
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    strict: bool,
+    layout: str | None = None,
+    mapping: Mapped | None = None,
 ) -> WeightsReport:
     """Read weights by their names; see `Model.load_weights`."""
     if not model.built:
@@ -125,13 +152,73 @@ def load_weights(
             where=model.name,
             fix="tell the first layer input_shape=(...), or call the model once",
         )
-    named, arrays = name_weights(model), read_weights(path)
-    report = compare(named, arrays)
+    if layout not in (None, *LAYOUTS):
+        raise ArgumentError(
+            "there is no such layout of weights",
+            where=model.name,
+            got=f"layout={layout!r}",
+            expected=f"None, {', '.join(map(repr, LAYOUTS))}",
+        )
+    where = "the arrays" if isinstance(source, Mapping) else str(source)
+    named = name_weights(model)
+    found = _read(model, named, source, layout, mapping)
+    report = compare(named, found.arrays)
+    other = {name: x for name, x in found.sources.items() if name != x}
+    report = replace(report, sources=other)
     if strict and not report.complete:
-        raise _incomplete(report, str(path))
+        raise _incomplete(report, where, found.undecided)
     for name in report.loaded:
-        named[name].assign(arrays[name].astype(named[name].dtype.numpy))
+        named[name].assign(found.arrays[name].astype(named[name].dtype.numpy))
     return report
+
+
+def _read(
+    model: Any,
+    named: Mapping[str, Variable],
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    layout: str | None,
+    mapping: Mapped | None,
+) -> Translated:
+    """The arrays of a file by the names that they have in the model."""
+    numbered = not isinstance(source, Mapping) and str(source).endswith(HDF5)
+    if numbered and layout != TORCH:
+        modules = read_keras(source)  # type: ignore[arg-type]
+        return translate(targets_of(model, named, True), modules, KERAS, mapping)
+    if isinstance(source, Mapping):
+        arrays = {str(name): np.asarray(array) for name, array in source.items()}
+    else:
+        arrays = read_weights(source)
+    if layout is None and mapping is None:
+        return Translated(arrays, {})
+    targets = targets_of(model, named, False)
+    if layout == KERAS:
+        arrays = without_model(arrays, [target.path for target in targets])
+    return translate(targets, modules_of(arrays, layout), layout, mapping)
+
+
+def targets_of(model: Any, named: Mapping[str, Variable], whole: bool) -> list[Target]:
+    """The layers of a model that have weights, in order.
+
+    Args:
+        model: the model.
+        named: its variables by name.
+        whole: whether the layers inside a layer that is no model belong to it.
+    """
+    owners = dict(_owners(model, "", whole))
+    held: dict[str, dict[str, Variable]] = {}
+    for name, variable in named.items():
+        path = name
+        while path and path not in owners:
+            path = path.rpartition("/")[0]
+        held.setdefault(path, {})[name.removeprefix(f"{path}/")] = variable
+    return [Target(path, owners.get(path, model), v) for path, v in held.items()]
+
+
+def _owners(part: Any, prefix: str, whole: bool) -> Iterator[tuple[str, Any]]:
+    for name, layer in _parts(part):
+        yield f"{prefix}{name}", layer
+        if not whole or hasattr(layer, "named_layers"):
+            yield from _owners(layer, f"{prefix}{name}/", whole)
 
 
 def compare(named: Mapping[str, Variable], arrays: Arrays) -> WeightsReport:
@@ -157,7 +244,16 @@ def compare(named: Mapping[str, Variable], arrays: Arrays) -> WeightsReport:
     )
 
 
-def _incomplete(report: WeightsReport, where: str) -> FormatError:
+def _incomplete(
+    report: WeightsReport, where: str, undecided: str | None
+) -> FormatError:
+    if undecided is not None:
+        return FormatError(
+            "it cannot be told by name, order and shape which layer is which",
+            where=where,
+            got=undecided,
+            fix="mapping={'name in the file': 'name of the layer', ...}",
+        )
     pieces = {
         "missing": report.missing,
         "unexpected": report.unexpected,
@@ -174,5 +270,7 @@ def _incomplete(report: WeightsReport, where: str) -> FormatError:
         where=where,
         got=got,
         expected=f"the {len(report.loaded) + len(report.missing)} weights by name",
-        fix="load_weights(path, strict=False) takes what fits, and says what does not",
+        fix=FROM_TORCH
+        if any(name.endswith(".weight") for name in report.unexpected)
+        else "load_weights(path, strict=False) takes what fits, and says what does not",
     )
