@@ -25,10 +25,12 @@ Array = np.ndarray[Any, Any]
 
 # every layer, made so that it changes something
 EVERY: dict[str, Callable[..., Layer]] = {
+    "AugMix": partial(layers.AugMix, num_chains=2, chain_depth=1),
     "AutoContrast": layers.AutoContrast,
     "CutMix": layers.CutMix,
     "Equalization": layers.Equalization,
     "MixUp": partial(layers.MixUp, 1.0),
+    "RandAugment": layers.RandAugment,
     "RandomBrightness": partial(layers.RandomBrightness, 0.5),
     "RandomColorDegeneration": partial(layers.RandomColorDegeneration, 0.5),
     "RandomColorJitter": partial(

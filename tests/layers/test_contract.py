@@ -96,6 +96,8 @@ CASES = [
     case(layers.MaxPooling2D, sample=(5, 6, 3)),
     case(layers.MaxPooling3D, sample=(2, 4, 3, 2)),
     # of inputs around 0; far from where values are cut, and gradients with them
+    case(layers.AugMix, (-9, 9), num_chains=2, chain_depth=1, sample=(4, 5, 3)),
+    case(layers.RandAugment, (-9, 9), 2, (0.1, 0.3), seed=1, sample=(4, 5, 3)),
     case(layers.AutoContrast, (-9, 9), sample=(5, 6, 2)),
     case(layers.Equalization, (-3, 3), 16, sample=(5, 6, 2)),
     case(layers.RandomBrightness, 0.3, (-9, 9), seed=1, sample=(5, 6, 2)),

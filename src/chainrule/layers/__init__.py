@@ -36,6 +36,7 @@ from chainrule.layers.augmentation_levels import (
     Solarization,
 )
 from chainrule.layers.augmentation_mix import CutMix, MixUp
+from chainrule.layers.augmentation_policy import AugMix, RandAugment
 from chainrule.layers.borders import (
     CenterCrop,
     Cropping1D,
@@ -169,6 +170,7 @@ __all__ = [
     "ActivityRegularization",
     "Add",
     "AlphaDropout",
+    "AugMix",
     "AutoContrast",
     "Average",
     "AveragePooling1D",
@@ -252,6 +254,7 @@ __all__ = [
     "Permute",
     "Pipeline",
     "RMSNormalization",
+    "RandAugment",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
@@ -405,6 +408,8 @@ for _each in (
     MixUp,
     Pipeline,
     RandomErasing,
+    AugMix,
+    RandAugment,
     RandomCrop,
     RandomFlip,
     RandomPerspective,
