@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
+from chainrule.compiler.blocks import in_blocks
 from chainrule.compiler.collapse import collapse, join_rows
+from chainrule.compiler.engine import host_target
 from chainrule.compiler.expression import Expression
 from chainrule.compiler.fuse import Group, express, is_fold
 from chainrule.compiler.index import Axis, of
@@ -88,7 +90,8 @@ class KernelBuilder:
         else:
             rows, lane = _split_rows(group)
             kernel = LoopKernel(name, rows, lane, tuple(stages), dtypes)
-            kernel = with_inside(collapse(kernel, low.pool))
+            kernel = in_blocks(collapse(kernel, low.pool), low.pool, host_target())
+            kernel = with_inside(kernel)
         return kernel, low.buffers
 
     # ---- loops -----------------------------------------------------------------------

@@ -25,7 +25,7 @@ def collapse(kernel: LoopKernel, pool: Pool) -> LoopKernel:
         if all(_even(index, outer, inner) for index in _indices(kernel)):
             joint = Axis(outer.extent * inner.extent)
             mapping = {outer: Index(), inner: of(joint)}
-            stages, _ = _substituted(kernel, mapping, pool)
+            stages, _ = substituted(kernel, mapping, pool)
             kernel = replace(kernel, stages=stages)
             axes[position : position + 2] = [joint]
         position -= 1
@@ -77,7 +77,7 @@ def _read_from_data(index: Index) -> list[FromData]:
     return found
 
 
-def _substituted(
+def substituted(
     kernel: _Kernel, mapping: dict[Axis, Index], pool: Pool
 ) -> tuple[tuple[Write | Fold, ...], Expression | None]:
     """The stages of a kernel with loop variables replaced; locals follow their stages.
@@ -169,7 +169,7 @@ def _joined(kernel: ContractKernel, number: int, pool: Pool) -> ContractKernel |
     if made is None:
         return None
     changed, mapping = made
-    stages, product = _substituted(kernel, mapping, pool)
+    stages, product = substituted(kernel, mapping, pool)
     writes = tuple(stage for stage in stages if isinstance(stage, Write))
     assert product is not None
     return replace(

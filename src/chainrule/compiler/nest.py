@@ -15,6 +15,7 @@ from chainrule.compiler.inside import one_loop, size_of
 from chainrule.compiler.kernel import Fold, LoopKernel, Write
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.shares import LOOP_ROWS, SHARED_ROWS, cut_axis, together
+from chainrule.compiler.turned import turned
 
 LONG_SUM = 4096  # terms from which on a sum is added in pieces
 PIECE = 128  # steps of a piece
@@ -192,6 +193,7 @@ class StageEmitter:
     ) -> None:
         self.emitter = emitter
         self.per_row = per_row
+        self.inside = inside
         self.points = list(_points(inside))
         self._short: dict[tuple[Scope, Axis], Scope] = {}
 
@@ -224,10 +226,13 @@ class StageEmitter:
         self, folded: list[tuple[Fold, list[IRValue]]], late: list[Write]
     ) -> None:
         """Store what was computed, at every point inside."""
+        known = turned(self.emitter, late, self.inside)
         for number, point in enumerate(self.points if len(self.points) > 1 else []):
             with self.emitter.level(point):
                 for stage, values in folded:
                     self.emitter.set_local(stage.local, values[number])
+                for load, values in known.items():
+                    self.emitter.set_local(load, values[number])
                 for write in late:
                     self.emitter.emit(write.expression)
                 for write in late:

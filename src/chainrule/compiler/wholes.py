@@ -27,9 +27,6 @@ from chainrule.ops import broadcast_to, identity
 LEAST_CHUNK = 16
 # A whole may be so many times as large as the parts that need no copy.
 MOST_SPREAD = 4
-# Padding is stored where windows read it, if it makes a value at most so many times
-# as large; else who reads it asks at each element whether it is there.
-MOST_PADDING = 4
 
 
 @dataclass
@@ -79,28 +76,10 @@ def find_wholes(
 def _candidates(graph: Graph, roots: Sequence[Value]) -> Iterator[Value]:
     """What may be a whole; what others may lie within comes first."""
     stored = {id(value) for value in roots}
-    windowed = {id(node.inputs[0].node) for node in _read_in_windows(graph)}
     for node in reversed(graph.nodes):
         name, value = node.primitive.name, node.outputs[0]
-        root = id(value) in stored and name in PLACES
-        near = name == "pad" and id(node) in windowed
-        if root or name == "concatenate" or (near and not _grows(node)):
+        if name == "concatenate" or (id(value) in stored and name in PLACES):
             yield value
-
-
-def _grows(pad: Node) -> bool:
-    return pad.outputs[0].spec.size > MOST_PADDING * pad.inputs[0].spec.size
-
-
-def _read_in_windows(graph: Graph) -> Iterator[Node]:
-    """The nodes whose results are read, through other moves, by windows."""
-    wanted: set[int] = set()
-    for node in reversed(graph.nodes):
-        if node.primitive.name == "to_windows" or id(node) in wanted:
-            yield node
-            before = node.inputs[0].node
-            if before is not None and before.primitive.name in MOVES:
-                wanted.add(id(before))
 
 
 @dataclass(frozen=True)
