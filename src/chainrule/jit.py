@@ -388,7 +388,7 @@ class Loop:
 
     def _take(self, data: Any, state: Any) -> list[np.ndarray[Any, Any]]:
         """The arrays of `data`, after noting what they look like."""
-        arrays, self._data_structure = tree.flatten(data)
+        arrays, structure = tree.flatten(data)
         data_arrays = [np.asarray(array) for array in arrays]
         if len({len(array) for array in data_arrays}) > 1:
             raise ShapeError(
@@ -396,7 +396,13 @@ class Loop:
                 where=self.name,
                 got=", ".join(str(array.shape) for array in data_arrays),
             )
-        self._data_specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
+        specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
+        if state is None and (structure, specs) == (
+            self._data_structure,
+            self._data_specs,
+        ):
+            return data_arrays  # as the last ones: what was traced stays at hand
+        self._data_structure, self._data_specs = structure, specs
         structures = self._state_structure, self._data_structure
         key = structures, tuple(self._state_specs), tuple(self._data_specs)
         if key not in self._cache:

@@ -33,6 +33,7 @@ INCIDENTAL = frozenset(
         "_objective",
         "_runtime",
         "_predictor",
+        "_answers",
         "_loaded_state",
         "_targets",
         "_last_losses",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -397,7 +397,7 @@ class Layer(Configurable):
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
         self._trainable = bool(trainable)
-        for part in held(list(vars(self).values())):
+        for part in held([*vars(self).values()]):
             if isinstance(part, Layer):
                 part.trainable = trainable
 
@@ -433,7 +433,7 @@ class Layer(Configurable):
 
     def _layers_within(self) -> Iterator[Layer]:
         yield self
-        for part in held(list(vars(self).values())):
+        for part in held([*vars(self).values()]):
             if isinstance(part, Layer):
                 yield from part._layers_within()
 
@@ -451,22 +451,43 @@ class Layer(Configurable):
         trained = trained and self.trainable
         for variable in self._weights:
             yield trained, variable
-        for part in held(list(vars(self).values())):
+        for part in held([*vars(self).values()]):
             if isinstance(part, Layer):
                 yield from part._reach(trained)
             else:
                 yield trained, part
 
 
-def held(container: Any) -> Iterator[Any]:
+def held(container: Any) -> list[Any]:
     """The layers and variables in nested lists, tuples and dicts."""
-    if isinstance(container, (Layer, Variable)):
-        yield container
-    elif isinstance(container, Mapping):
-        yield from held(list(container.values()))
-    elif isinstance(container, (list, tuple)):
-        for part in container:
-            yield from held(part)
+    found: list[Any] = []
+    _find_held((container,), found)
+    return found
+
+
+def _find_held(values: Iterable[Any], found: list[Any]) -> None:
+    for value in values:
+        kind = type(value)
+        holds = _holds.get(kind)
+        if holds is None:
+            holds = _holds[kind] = _how_it_holds(kind)
+        if holds == "itself":
+            found.append(value)
+        elif holds:
+            _find_held(value.values() if holds == "values" else value, found)
+
+
+def _how_it_holds(kind: type) -> str:
+    """Whether objects of a class are layers or variables, or may have some in them."""
+    if issubclass(kind, (Layer, Variable)):
+        return "itself"
+    if issubclass(kind, Mapping):
+        return "values"
+    return "parts" if issubclass(kind, (list, tuple)) else ""
+
+
+# Asked for every attribute of every layer, so that the answers are kept.
+_holds: dict[type, str] = {}
 
 
 def _join(path: str, name: str) -> str:

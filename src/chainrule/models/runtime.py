@@ -84,6 +84,14 @@ class Runtime:
     @cached_property
     def predict(self) -> Loop:
         """The loop of the predict step."""
+        return self._predict_loop()
+
+    @cached_property
+    def answer(self) -> Loop:
+        """One more, which keeps the weights from one single batch to the next."""
+        return self._predict_loop()
+
+    def _predict_loop(self) -> Loop:
         parts, own = self.parts, self.own.predict
         step = make_own_predict_step(parts, own) if own else make_predict_step(parts)
         return self._loop(step, "predict")

@@ -10,6 +10,7 @@ from typing import Any
 from chainrule.errors import ArgumentError
 from chainrule.layers.host import entered
 from chainrule.models import batches, fitting
+from chainrule.models.batches import Answers
 from chainrule.models.intake import Given
 from chainrule.models.objective import Objective, Settings
 from chainrule.models.runtime import Runtime
@@ -37,6 +38,7 @@ class Trainer(Steps):
         self.stop_training = False
         self._runtime: Runtime | None = None
         self._predictor: Runtime | None = None
+        self._answers: Answers | None = None
         self._loaded_state: Any = None
 
     def compile(
