@@ -57,6 +57,7 @@ class Variable:
         self.trainable = trainable
         self.regularizer = regularizer
         self.constraint = constraint
+        self.carried = False
 
     @property
     def spec(self) -> Spec:

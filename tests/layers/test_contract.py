@@ -60,6 +60,10 @@ GRU_CELLS = [
     {"class_name": "GRUCell", "config": {"units": n, "name": f"cell_{n}"}}
     for n in (3, 4)
 ]
+GRU_LAYER = {
+    "class_name": "GRU",
+    "config": {"units": 3, "return_sequences": True, "name": "in"},
+}
 DENSE = {"class_name": "Dense", "config": {"units": 5, "name": "in"}}
 FLIP = {"class_name": "RandomFlip", "config": {"mode": "vertical", "name": "in"}}
 
@@ -293,6 +297,9 @@ CASES = [
         {"class_name": "StackedRNNCells", "config": {"cells": GRU_CELLS, "name": "in"}},
         sample=(4, 2),
     ),
+    case(layers.Bidirectional, GRU_LAYER, sample=(5, 4)),
+    case(layers.Bidirectional, GRU_LAYER, "sum", sample=(3, 2)),
+    case(layers.TimeDistributed, DENSE, sample=(3, 4)),
     case(layers.TableFeatures, 2, 1, [50, 3], [[-0.3, 0.4, 2.1]], sample=(5,)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -463,16 +470,15 @@ def test_copies_share_nothing(case: Case) -> None:
     assert len(twin.weights) == len(before)
 
 
+WRAPPERS = ("Spectral", "RNN(", "Bidirectional", "TimeDistributed", "Pipeline")
+
+
 @pytest.mark.parametrize(
     "case",
     # the vectors of spectral normalization count as constants: test_normalization.py
-    # has its gradient; the layers inside an RNN or a pipeline have dtypes of their own;
-    # whole numbers have no gradient
-    [
-        case
-        for case in CASES
-        if not (case.numbers or case.name.startswith(("Spectral", "RNN(", "Pipeline")))
-    ],
+    # has its gradient; a layer inside another has a dtype of its own; whole numbers
+    # have no gradient
+    [case for case in CASES if not (case.numbers or case.name.startswith(WRAPPERS))],
     ids=lambda case: case.name,
 )
 def test_gradients_are_those_of_differences(case: Case) -> None:

@@ -37,6 +37,7 @@ from chainrule.layers.augmentation_levels import (
 )
 from chainrule.layers.augmentation_mix import CutMix, MixUp
 from chainrule.layers.augmentation_policy import AugMix, RandAugment
+from chainrule.layers.bidirectional import Bidirectional
 from chainrule.layers.borders import (
     CenterCrop,
     Cropping1D,
@@ -137,6 +138,7 @@ from chainrule.layers.separable import (
     SeparableConv2D,
 )
 from chainrule.layers.shaping import Flatten, Permute, RepeatVector, Reshape
+from chainrule.layers.time_distributed import TimeDistributed
 from chainrule.layers.wrapper import SpectralNormalization, Wrapper
 
 # The other names that Keras has for some of them.
@@ -180,6 +182,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "BoxDecoder",
     "CategoryEncoding",
     "CenterCrop",
@@ -298,6 +301,7 @@ __all__ = [
     "Subtract",
     "TableEncoder",
     "TableFeatures",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
@@ -319,6 +323,8 @@ __all__ = [
 ]
 
 for _each in (
+    Bidirectional,
+    TimeDistributed,
     Embedding,
     Masking,
     ReversibleEmbedding,

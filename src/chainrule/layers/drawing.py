@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from chainrule.errors import ArgumentError
@@ -17,6 +18,7 @@ from chainrule.functional.recording import (
 from chainrule.ir import tree
 from chainrule.layers.collected import collected_losses
 from chainrule.likeness import likeness
+from chainrule.variable import current_values, substitute
 
 KEPT_OUTLINES = 256
 _outlines: dict[Any, Any] = {}
@@ -39,7 +41,7 @@ def draw(
 
     def shapes(*values: Any, **options: Any) -> Any:
         options["training"] = False  # nothing random need be drawn for a shape
-        with collected_losses():  # placeholders are no losses
+        with _dry(layer):
             return layer(*values, **options)
 
     def find(function: Any, args: Any, kwargs: Any) -> Any:
@@ -68,6 +70,14 @@ def _outline(layer: Any, function: Any, args: Any, kwargs: Any) -> Any:
             _outlines.pop(next(iter(_outlines)), None)
         _outlines[key] = found
     return found
+
+
+@contextmanager
+def _dry(layer: Any) -> Iterator[None]:
+    """Within the block a call leaves no losses behind, and no state: there are none."""
+    variables = layer.weights
+    with collected_losses(), substitute(variables, current_values(variables)):
+        yield
 
 
 def drawn(layer: Any, what: str) -> Any:
@@ -107,7 +117,7 @@ def output_shape(layer: Any, input_shape: Any) -> Any:
     """The shape that a layer gives for a shape, or for a list or dict of shapes."""
 
     def call(inputs: Any) -> Any:
-        with collected_losses():
+        with _dry(layer):
             return layer(inputs, training=False)
 
     inputs = _symbols(layer, tree_of_shapes(input_shape))

@@ -261,6 +261,8 @@ class RNN(Layer):
             self.add_weight(f"state_{i}", state.shape, "zeros", trainable=False)
             for i, state in enumerate(first)
         ]
+        for variable in variables:
+            variable.carried = True
         self.states = tree.unflatten(structure, variables)
 
     def _begin(self, sequences: Tensor, given: Any) -> tuple[Any, bool]:

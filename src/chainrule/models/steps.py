@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.autodiff.reverse import zeros
 from chainrule.autodiff.transforms import value_and_grad
 from chainrule.errors import ArgumentError
 from chainrule.ir import tree
@@ -44,6 +45,22 @@ class Steps(Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """None: the layers inside hang masks on what they give."""
         return None
+
+    def reset_states(self) -> None:
+        """Let all stateful layers begin the next batch with states of zeros.
+
+        Example:
+            >>> from chainrule import Sequential, layers
+            >>> start = layers.Input(batch_shape=(1, None, 2))
+            >>> model = Sequential([start, layers.GRU(2, stateful=True)])
+            >>> first = model([[[1.0, 2.0]]]).tolist()
+            >>> model.reset_states()
+            >>> model([[[1.0, 2.0]]]).tolist() == first
+            True
+        """
+        for variable in self.weights:
+            if variable.carried:
+                variable.assign(zeros(variable.spec))
 
     @property
     def metrics(self) -> list[Metric]:

@@ -153,6 +153,7 @@ def measure(
             if progress.live:
                 progress.advance(done, _read(loop, store))
         logs = _read(loop, store)
+        store.carry(loop.read)
         progress.finish(logs)
     finally:
         loop.begin((), ())
@@ -191,6 +192,7 @@ def predict(
         for done, output in passed:
             outputs.append(output)
             progress.advance(done, {})
+        store.carry(loop.read)
         progress.finish({})
     finally:
         loop.begin((), ())

@@ -263,7 +263,8 @@ def make_own_test_step(parts: Parts, run: Run) -> Step:
             measures.bound(state["metrics"]),
         ):
             metrics = measures.after(run(pack(batch)))
-        return {"variables": state["variables"], "metrics": metrics}, None
+            after = current_values(parts.variables)
+        return {"variables": after, "metrics": metrics}, None
 
     return step
 
@@ -273,6 +274,7 @@ def make_own_predict_step(parts: Parts, run: Run) -> Step:
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
         with substitute(parts.variables, state["variables"]):
-            return state, run(autocast(batch["x"], parts.dtype))
+            y_pred = run(autocast(batch["x"], parts.dtype))
+            return {"variables": current_values(parts.variables)}, y_pred
 
     return step

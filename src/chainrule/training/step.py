@@ -236,8 +236,9 @@ def make_test_step(parts: Parts) -> Step:
         batch = _prepared(batch, dtype)
         with substitute(parts.variables, state["variables"]):
             found = measure_loss(parts, batch, training=False)
+            after = current_values(parts.variables)
         metrics = _updated(parts, state, found, batch)
-        return {"variables": state["variables"], "metrics": metrics}, None
+        return {"variables": after, "metrics": metrics}, None
 
     return step
 
@@ -248,6 +249,7 @@ def make_predict_step(parts: Parts) -> Step:
 
     def step(state: State, batch: Any) -> tuple[State, Any]:
         with substitute(parts.variables, state["variables"]):
-            return state, parts.call(autocast(batch["x"], dtype), training=False)
+            y_pred = parts.call(autocast(batch["x"], dtype), training=False)
+            return {"variables": current_values(parts.variables)}, y_pred
 
     return step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chainrule.training.step import Parts, State, initial_metrics
@@ -54,6 +55,19 @@ class Store:
         """The state of a test step."""
         values = [variable.value for variable in self.parts.variables]
         return {"variables": values, "metrics": self.fresh_metrics}
+
+    def carry(self, read: Callable[[str], Any]) -> None:
+        """Put what a test or predict step carries on into the variables.
+
+        Args:
+            read: reads a part of the state by its name.
+        """
+        if not any(variable.carried for variable in self.parts.variables):
+            return
+        pairs = zip(self.parts.variables, read("variables"), strict=True)
+        for variable, value in pairs:
+            if variable.carried:
+                variable.assign(value)
 
     def keep(self, state: State) -> None:
         """Put what training made into the variables, which hold its very arrays."""
