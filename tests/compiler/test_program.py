@@ -25,6 +25,7 @@ from chainrule.errors import OutOfBoundsError
 from chainrule.ir import constant, trace
 from chainrule.ir.graph import Graph, evaluate
 from tests.compiler.graphs import spec_of
+from tests.compiler.test_random_graphs import GUARD, run_guarded
 
 Array = np.ndarray[Any, Any]
 PAGE = mmap.PAGESIZE
@@ -173,6 +174,38 @@ def test_indices_outside_are_errors_and_touch_nothing(
     # the program is usable afterwards
     (right,) = evaluate(compiled.source, [x, good])
     np.testing.assert_array_equal(compiled([x, good])[0], right)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(
+    ("rows", "rest", "places"),
+    [(5, (1,), (9,)), (7, (3, 5), (4, 3)), (4, (33,), (0,)), (300, (130,), (1000,))],
+)
+def test_rows_are_added_in_order_by_any_number_of_threads(
+    rows: int,
+    rest: tuple[int, ...],
+    places: tuple[int, ...],
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+    random = np.random.default_rng(3)
+    x, added = (
+        (random.normal(size=shape) * 9).astype(dtype)
+        for shape in ((rows, *rest), (*places, *rest))
+    )
+    chosen = random.integers(-rows, rows, places)
+
+    def function(x: Any, i: Any, u: Any) -> list[Any]:
+        return [ops.scatter_add(x, i, u, axis=0)]
+
+    graph = traced(function, x, chosen, added)
+    wanted = x.copy()
+    np.add.at(wanted, chosen, added)
+    for threads in (1, 2, 3):
+        compiled = Program(graph, threads=threads, guard=GUARD)
+        found = run_guarded(compiled, [x, chosen, added])
+        np.testing.assert_array_equal(found[0], wanted)
 
 
 # ---- cost ----------------------------------------------------------------------------

@@ -334,8 +334,8 @@ def test_dropped_inputs_are_the_same_in_every_step(implementation: int) -> None:
     inputs = functional.asarray(np.ones((7, 4, 30), np.float32))
     layer.cell.kernel.assign(np.ones((30, 4), np.float32))
     with random.stream(random.key(1)):
-        weighted, masks = layer.cell.prepare(inputs, True)
-    assert masks == []
+        weighted, fixed = layer.cell.prepare(inputs, True)
+    assert fixed.masks == []
     counts = (weighted.numpy() - layer.cell.bias.numpy()) / 2
     assert_layers(counts, np.broadcast_to(counts[:1], counts.shape))
     same = np.all(counts == counts[..., :1])

@@ -14,9 +14,12 @@ from chainrule.compiler.engine import Target
 from chainrule.compiler.kernel import LibraryKernel
 from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number, stored_type
-from chainrule.compiler.llvm_types import IRValue
+from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.errors import GraphError
 from chainrule.ir.dtype import DType, bool_, int64
+
+ROWS = (0, 2, 3)  # the buffers of a scatter with rows: what is added to, added, given
+SCATTER_LANES = 16
 
 
 def emit_library(kernel: LibraryKernel, target: Target) -> str:
@@ -71,6 +74,46 @@ class Lines:
             total = builder.add(total, builder.mul(position, integer(stride)))
         return total
 
+    # ---- along a row of memory -------------------------------------------------------
+
+    def along(
+        self, share: tuple[IRValue, IRValue], body: Callable[[IRValue, int], None]
+    ) -> None:
+        """`body(position, lanes)` for whole vectors, then for what is left of a row."""
+        builder, (first, last) = self.builder, share
+        whole = builder.and_(builder.sub(last, first), integer(-SCATTER_LANES))
+        middle = builder.add(first, whole)
+        with self.emitter.loop(first, middle, SCATTER_LANES) as position:
+            body(position, SCATTER_LANES)
+        with self.emitter.loop(middle, last) as position:
+            body(position, 1)
+
+    def copy(self, rows: Sequence[IRValue], position: IRValue, lanes: int) -> None:
+        """Elements of the first buffer to the last."""
+        source, target = (self.builder.add(row, position) for row in rows)
+        self._put(3, target, self._get(0, source, lanes))
+
+    def increase(
+        self, rows: tuple[IRValue, IRValue], position: IRValue, lanes: int
+    ) -> None:
+        """Add elements of the third buffer to those of the last."""
+        source, target = (self.builder.add(row, position) for row in rows)
+        old, update = self._get(3, target, lanes), self._get(2, source, lanes)
+        dtype = self.kernel.dtypes[0]
+        total = elementwise.ROWS["add"](self.builder, dtype, old, update)
+        self._put(3, target, total)
+
+    def _get(self, buffer: int, place: IRValue, lanes: int) -> IRValue:
+        dtype = self.kernel.dtypes[buffer]
+        kind = stored_type(dtype)
+        kind = ir.VectorType(kind, lanes) if lanes > 1 else kind
+        pointer = self.emitter.address(buffer, place)
+        return self.builder.load(pointer, typ=kind, align=dtype.itemsize)
+
+    def _put(self, buffer: int, place: IRValue, value: IRValue) -> None:
+        pointer = self.emitter.address(buffer, place)
+        self.builder.store(value, pointer, align=self.kernel.dtypes[buffer].itemsize)
+
 
 def _without(items: Sequence[int], axis: int) -> tuple[int, ...]:
     return (*items[:axis], *items[axis + 1 :])
@@ -102,7 +145,58 @@ def _cumulative_sum(lines: Lines) -> None:
 
 
 def _scatter_add(lines: Lines) -> None:
-    """Threads share the columns that lie behind the axis, or the first does it all."""
+    """Threads share the columns that lie behind the axis, or the first does it all.
+
+    What is added to one element is added in the order of the positions.
+    """
+    if _whole_rows(lines.kernel, lines.params["axis"]):
+        _scatter_rows(lines)
+    else:
+        _scatter_columns(lines)
+
+
+def _whole_rows(kernel: LibraryKernel, axis: int) -> bool:
+    """Whether what lies behind the first axis is one piece of memory in each buffer."""
+    rest = kernel.shapes[0][1:]
+    tails = [strides[-len(rest) :] for strides in map(kernel.strides.__getitem__, ROWS)]
+    return axis == 0 and bool(rest) and all(tail == dense(rest) for tail in tails)
+
+
+def dense(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of an array of this shape without gaps.
+
+    Example:
+        >>> dense((2, 3, 4))
+        (12, 4, 1)
+    """
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _scatter_rows(lines: Lines) -> None:
+    """Row after row, so that memory is read and written along it."""
+    kernel, emitter, builder = lines.kernel, lines.emitter, lines.builder
+    rest, positions = kernel.shapes[0][1:], kernel.shapes[1]
+    count, width = len(positions), math.prod(rest)
+    share = emitter.part(width, SCATTER_LANES)
+    before, after = (emitter.address(buffer, integer(0)) for buffer in (0, 3))
+    # a sum that takes the place of its input in memory is there already
+    with (
+        emitter.only_if(builder.icmp_unsigned("!=", before, after)),
+        emitter.loop(integer(0), integer(kernel.shapes[0][0])) as row,
+    ):
+        places = [builder.mul(row, integer(kernel.strides[i][0])) for i in (0, 3)]
+        lines.along(share, lambda at, lanes: lines.copy(places, at, lanes))
+    with emitter.loop(integer(0), integer(math.prod(positions))) as number_:
+        chosen = lines.load(1, lines.place(number_, positions, kernel.strides[1]))
+        index = _checked(lines, chosen, kernel.shapes[0][0])
+        target = builder.mul(index, integer(kernel.strides[3][0]))
+        update = lines.place(number_, positions, kernel.strides[2][:count])
+        pair = update, target
+        lines.along(share, lambda at, lanes: lines.increase(pair, at, lanes))
+
+
+def _scatter_columns(lines: Lines) -> None:
+    """Column after column, whatever the layout."""
     kernel, emitter, builder = lines.kernel, lines.emitter, lines.builder
     axis, shape = lines.params["axis"], kernel.shapes[0]
     lead, rest = shape[:axis], shape[axis + 1 :]

@@ -87,11 +87,11 @@ class Recurrence:
 
         The products with the inputs of all steps are one.
         """
-        projected, masks = cell.prepare(inputs, self.training)
+        projected, fixed = cell.prepare(inputs, self.training)
 
         def step(carry: Any, row: Any) -> tuple[Any, Any]:
             x, keep = row
-            new = tuple(cell.advance(x, carry, masks))
+            new = tuple(cell.advance(x, carry, fixed))
             if keep is not None:
                 new = _kept(keep, new, carry)
             return new, new[0] if self.sequences else None

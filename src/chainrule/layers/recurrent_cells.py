@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 from chainrule import activations, constraints, functional, initializers, regularizers
@@ -13,6 +14,19 @@ from chainrule.layers.layer import InputShape, LayerOptions, check_positive
 from chainrule.layers.regularization import RandomLayer, check_rate
 
 States = Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What is the same in every step.
+
+    Attributes:
+        masks: what drops parts of the state: none, one for all gates, or one for each.
+        bias: what is added to the products with the state, where there is such a thing.
+    """
+
+    masks: list[Tensor]
+    bias: Tensor | None = None
 
 
 class Cell(RandomLayer):
@@ -114,11 +128,11 @@ class Cell(RandomLayer):
             The output, and the new states in the form of the old.
         """
         listed = isinstance(states, (list, tuple))
-        projected, masks = self.prepare(inputs, training)
-        new = self.advance(projected, states if listed else [states], masks)
+        projected, fixed = self.prepare(inputs, training)
+        new = self.advance(projected, states if listed else [states], fixed)
         return new[0], list(new) if listed else new[0]
 
-    def prepare(self, inputs: Tensor, training: bool) -> tuple[Tensor, list[Tensor]]:
+    def prepare(self, inputs: Tensor, training: bool) -> tuple[Tensor, Fixed]:
         """What steps need that does not depend on the state.
 
         Args:
@@ -126,8 +140,7 @@ class Cell(RandomLayer):
             training: whether dropout acts.
 
         Returns:
-            The weighted inputs of the gates, and the masks that drop parts of the state
-            (none, one for all gates, or one for each).
+            The weighted inputs of the gates, and what is the same in every step.
         """
         several = self.implementation == 1 or bool(self.recurrent_dropout)
         count = self.gates if several else 1
@@ -137,15 +150,16 @@ class Cell(RandomLayer):
         if self.use_bias:
             weighted = weighted + self._input_bias()
         state = (inputs.shape[-2], self.units)
-        return weighted, self._drop(self.recurrent_dropout, state, count, training)
+        dropped = self._drop(self.recurrent_dropout, state, count, training)
+        return weighted, Fixed(dropped, self._state_bias())
 
-    def advance(self, x: Tensor, states: States, masks: list[Tensor]) -> States:
+    def advance(self, x: Tensor, states: States, fixed: Fixed) -> States:
         """The next states.
 
         Args:
             x: the weighted inputs of this step, `(samples, gates * units)`.
             states: those before it.
-            masks: see `prepare`.
+            fixed: see `prepare`.
         """
         raise NotImplementedError
 
@@ -155,6 +169,9 @@ class Cell(RandomLayer):
 
     def _input_bias(self) -> Tensor:
         return self.bias.value
+
+    def _state_bias(self) -> Tensor | None:
+        return None
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.units * self.gates,)
@@ -246,9 +263,9 @@ class SimpleRNNCell(Cell):
             **options,
         )
 
-    def advance(self, x: Tensor, states: States, masks: list[Tensor]) -> States:
+    def advance(self, x: Tensor, states: States, fixed: Fixed) -> States:
         """The next state."""
-        return (self.activation(x + self._recurrent(states[0], masks)),)
+        return (self.activation(x + self._recurrent(states[0], fixed.masks)),)
 
 
 class LSTMCell(Cell):
@@ -344,10 +361,10 @@ class LSTMCell(Cell):
         self.implementation = implementation
         self.state_size = [self.units, self.units]
 
-    def advance(self, x: Tensor, states: States, masks: list[Tensor]) -> States:
+    def advance(self, x: Tensor, states: States, fixed: Fixed) -> States:
         """The next states: output and memory."""
         h, c = states
-        z = functional.split(x + self._recurrent(h, masks), 4, axis=-1)
+        z = functional.split(x + self._recurrent(h, fixed.masks), 4, axis=-1)
         opened, kept, shown = (self.recurrent_activation(z[i]) for i in (0, 1, 3))
         memory = kept * c + opened * self.activation(z[2])
         return shown * self.activation(memory), memory
@@ -450,19 +467,18 @@ class GRUCell(Cell):
         self.reset_after = reset_after
         self.implementation = implementation
 
-    def advance(self, x: Tensor, states: States, masks: list[Tensor]) -> States:
+    def advance(self, x: Tensor, states: States, fixed: Fixed) -> States:
         """The next state."""
         h = states[0]
         x_z, x_r, x_g = functional.split(x, 3, axis=-1)
         if self.reset_after:
-            inner = self._recurrent(h, masks)
-            if self.use_bias:
-                inner = inner + self.bias.value[1]
+            inner = self._recurrent(h, fixed.masks)
             h_z, h_r, h_g = functional.split(inner, 3, axis=-1)
+            h_g = h_g if fixed.bias is None else h_g + fixed.bias
             reset = self.recurrent_activation(x_r + h_r)
             candidate = reset * h_g
         else:
-            kernel = self.recurrent_kernel.value
+            kernel, masks = self.recurrent_kernel.value, fixed.masks
             gates, own = kernel[:, : 2 * self.units], kernel[:, 2 * self.units :]
             h_z, h_r = functional.split(_product(h, gates, masks[:2]), 2, axis=-1)
             reset = self.recurrent_activation(x_r + h_r)
@@ -471,7 +487,17 @@ class GRUCell(Cell):
         return (update * h + (1 - update) * self.activation(x_g + candidate),)
 
     def _input_bias(self) -> Tensor:
-        return self.bias.value[0] if self.reset_after else self.bias.value
+        """With that of the state, where it does not matter which of them it is."""
+        bias = self.bias.value
+        if not self.reset_after:
+            return bias
+        gates = 2 * self.units
+        return functional.concat([bias[0, :gates] + bias[1, :gates], bias[0, gates:]])
+
+    def _state_bias(self) -> Tensor | None:
+        if not (self.use_bias and self.reset_after):
+            return None
+        return self.bias.value[1, 2 * self.units :]
 
     def _bias_shape(self) -> tuple[int, ...]:
         width = self.units * self.gates
