@@ -280,8 +280,7 @@ def _scaled(
     stddev = math.sqrt(scale / max(1.0, fans[mode]))
     if distribution == "uniform":
         limit = math.sqrt(3.0) * stddev
-        drawn = random.uniform(key, tuple(shape), dtype=dtype)
-        return drawn * (2 * limit) - limit
+        return random.uniform(key, tuple(shape), dtype, -limit, limit)
     if distribution == "untruncated_normal":
         return random.normal(key, tuple(shape), dtype=dtype) * stddev
     drawn = random.truncated_normal(key, tuple(shape), dtype=dtype)

@@ -8,6 +8,7 @@ native code does.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram, Pa
 from chainrule.compiler.orders import reference_orders
 from chainrule.errors import ArgumentError
 from chainrule.ir.graph import Graph
+from chainrule.ops.random import random_bits
 from chainrule.settings import SETTINGS
 
 __all__ = [
@@ -27,10 +29,14 @@ __all__ = [
     "compile_graph",
     "make_loop",
     "random_orders",
+    "random_words",
 ]
 
 BACKENDS = ("native", "interpret")
 Array = np.ndarray[Any, Any]
+# words that NumPy draws before it is worth loading code for more
+WORDS_BEFORE = 1 << 17
+_drawn = [0]
 
 
 class Runs(Protocol):
@@ -117,3 +123,25 @@ def random_orders(
     native = importlib.import_module("chainrule.compiler.native_orders")
     orders: Array = native.random_orders(key, turns, rows)
     return orders
+
+
+def random_words(
+    key: Array, shape: tuple[int, ...], backend: str | None = None
+) -> Array:
+    """What `ops.random_bits` gives, by native code once many words were asked for.
+
+    Args:
+        key: two words of 32 bits.
+        shape: the shape of the result.
+        backend: as in `compile_graph`.
+
+    Example:
+        >>> hex(random_words(np.zeros(2, np.uint32), (3,))[0])
+        '0x6b200159'
+    """
+    _drawn[0] += math.prod(shape)
+    if _checked(backend) == "interpret" or _drawn[0] <= WORDS_BEFORE:
+        return np.asarray(random_bits.primitive.reference(key, shape=shape))
+    native = importlib.import_module("chainrule.compiler.native_words")
+    words: Array = native.draw_words(tuple(key.tolist()), shape)
+    return words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,14 +29,13 @@ class StateBuffer:
         lines = -(-max(extent, 1) * spec.dtype.itemsize // ALIGNMENT)
         self.nbytes = lines * ALIGNMENT
 
-    def lie_at(self, room: Array) -> None:
-        """Take the first `nbytes` bytes of `room`."""
-        spec, raw = self.spec, room[: self.nbytes]
-        bytes_of = tuple(step * spec.dtype.itemsize for step in self._strides)
-        self.array: Array = np.lib.stride_tricks.as_strided(
-            raw.view(spec.dtype.numpy), spec.shape, bytes_of
-        )
-        self.address = address_of(raw)
+    def lie_at(self, room: Array, start: int, address: int) -> None:
+        """Take `nbytes` bytes of `room` from `start` on; the room is at `address`."""
+        spec = self.spec
+        steps = tuple(step * spec.dtype.itemsize for step in self._strides)
+        # the function of NumPy for this costs ten times as much
+        self.array: Array = np.ndarray(spec.shape, spec.dtype.numpy, room, start, steps)
+        self.address = address + start
 
     def room_for(self, count: int) -> Array:
         """Bytes for so many copies, one after the other."""
@@ -47,9 +45,8 @@ class StateBuffer:
         """The values in the bytes of several copies."""
         spec = self.spec
         steps = tuple(step * spec.dtype.itemsize for step in self._strides)
-        return np.lib.stride_tricks.as_strided(
-            room.view(spec.dtype.numpy), (len(room), *spec.shape), (self.nbytes, *steps)
-        )
+        shape = (len(room), *spec.shape)
+        return np.ndarray(shape, spec.dtype.numpy, room, 0, (self.nbytes, *steps))
 
     def copy(self) -> Array:
         """The value now, dense."""
@@ -63,9 +60,10 @@ def _placed(buffers: list[StateBuffer]) -> list[StateBuffer]:
     tables that translate addresses than each in a block of its own.
     """
     room = aligned(sum(buffer.nbytes for buffer in buffers))
+    start, address = 0, address_of(room)
     for buffer in buffers:
-        buffer.lie_at(room)
-        room = room[buffer.nbytes :]
+        buffer.lie_at(room, start, address)
+        start += buffer.nbytes
     return buffers
 
 
@@ -185,18 +183,23 @@ class NativeLoop:
         threads = main.pace.settled or 1
         columns, first = [], 0
         for part in parts:
-            columns.append(self._stretches(part, orders[:, first:], threads))
+            before = [None] * count if first else moves[:count]
+            columns.append(self._stretches(part, orders[:, first:], threads, before))
             first += part.rows
-        stretches = []
-        for number, (start, *rest) in enumerate(zip(*columns, strict=True)):
-            stretches += [replace(start, moves=moves[number]), *rest]
+        stretches = [stretch for each in zip(*columns, strict=True) for stretch in each]
         words = [0, 0, *columns[0][0].words[2:]]
         stretches.append(Stretch(words, (), moves[count]))
         others = [self.program(part.graph) for part in parts[1:]]
         main.run_with(others, stretches, threads)
         return [b.view(end) for b, end in zip(buffers, ends, strict=True)]
 
-    def _stretches(self, part: Part, orders: Array, threads: int) -> list[Stretch]:
+    def _stretches(
+        self,
+        part: Part,
+        orders: Array,
+        threads: int,
+        moves: Sequence[Array | None],
+    ) -> list[Stretch]:
         """The steps of a part in each pass, the rows of which begin `orders`."""
         program = self.program(part.graph)
         inputs, count = program.plan.graph.inputs, len(self._state)
@@ -211,8 +214,13 @@ class NativeLoop:
         tables[:, :, program.slots_of(rows)] += offsets[:, None, None]
         patches = program.patches([(rows, 8 * part.batch_size)])
         steps = part.rows // part.batch_size
-        held = [program.stretch(steps, each, patches) for each in tables]
-        return [replace(each, held=(*each.held, *arrays)) for each in held]
+        made = program.stretch(steps, tables, patches)
+        held = (*made.held, *arrays)
+        size = tables.strides[0]
+        return [
+            Stretch(program.moved(made.words, number * size), held, before)
+            for number, before in enumerate(moves)
+        ]
 
     def state(self) -> list[Array]:
         """The state now."""

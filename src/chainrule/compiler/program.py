@@ -39,7 +39,7 @@ from chainrule.compiler.pace import Pace
 from chainrule.compiler.plan import make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
-from chainrule.compiler.runner import runner
+from chainrule.compiler.runner import TABLES, runner
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
@@ -287,6 +287,11 @@ class Program:
         words = [steps, len(self.plan.steps), self._records_at]
         words += [address_of(tables), 8 * tables.shape[-1]]
         return Stretch([*words, address_of(patches), len(patches)], (tables, patches))
+
+    @staticmethod
+    def moved(words: Sequence[int], by: int) -> list[int]:
+        """The words of a stretch whose tables lie so many bytes further on."""
+        return [*words[:TABLES], words[TABLES] + by, *words[TABLES + 1 :]]
 
     def run_with(
         self, others: Sequence[Program], stretches: Sequence[Stretch], threads: int

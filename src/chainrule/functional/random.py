@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
+from chainrule.compiler import random_words
 from chainrule.errors import ArgumentError, DTypeError, TraceError
 from chainrule.functional.elementwise import erf
 from chainrule.functional.manipulation import as_shape, reshape
@@ -36,12 +37,14 @@ from chainrule.ir.dtype import (
     DEFAULT_INT,
     DTypeLike,
     as_dtype,
+    float32,
     int64,
     uint32,
     uint64,
 )
 from chainrule.ir.spec import Shape, normalize_axis
 from chainrule.ir.trace import constant, is_eager, staging
+from chainrule.ir.value import Value
 from chainrule.ops.random import WORD, threefry_word
 from chainrule.settings import SETTINGS
 
@@ -125,12 +128,36 @@ def bits(
     size = as_shape(shape)
     if kind is uint64:
         return _wide_bits(key, size)
-    words = ops.random_bits(as_value(key), shape=size)
+    words = _words(as_value(key), size)
     return words if kind is uint32 else ops.cast(words, dtype=kind)
 
 
+def _is_known(key: Value) -> bool:
+    """Whether a single key is there, and drawing is all that is to be done."""
+    one = key.spec.shape == (2,) and key.spec.dtype is uint32
+    return one and key.data is not None and is_eager()
+
+
+def _words(key: Value, shape: Shape) -> Tensor:
+    """32 random bits for each element."""
+    if _is_known(key):
+        return constant(random_words(np.asarray(key.data), shape))
+    return ops.random_bits(key, shape=shape)
+
+
+def _units(key: Value, shape: Shape, low: float, high: float) -> Tensor:
+    """What `uniform` gives in float32, in one go where nothing is recorded."""
+    words = random_words(np.asarray(key.data), shape) >> np.uint32(8)
+    unit = words.astype(np.float32) * np.float32(2.0**-24)
+    if (low, high) != (0.0, 1.0):
+        first, last = np.float32(low), np.float32(high)
+        with np.errstate(all="ignore"):
+            unit = first + unit * (last - first)
+    return constant(np.asarray(unit))
+
+
 def _wide_bits(key: Tensor, shape: Shape) -> Tensor:
-    pairs = ops.cast(ops.random_bits(as_value(key), shape=(2, *shape)), dtype=uint64)
+    pairs = ops.cast(_words(as_value(key), (2, *shape)), dtype=uint64)
     low = ops.take(pairs, constant(np.int64(0)), axis=0)
     high = ops.take(pairs, constant(np.int64(1)), axis=0)
     return ops.bitwise_or(ops.shift_left(high, 32), low)
@@ -160,14 +187,15 @@ def uniform(
     kind = as_dtype(dtype)
     _check_float(kind.is_float, dtype)
     size = as_shape(shape)
+    plain = type(minval) is float and type(maxval) is float
+    if kind is float32 and plain and _is_known(as_value(key)):
+        return _units(as_value(key), size, minval, maxval)
     if kind.bits == 64:
         words = ops.shift_right(_wide_bits(key, size), 11)
         unit = ops.multiply(ops.cast(words, dtype=kind), 2.0**-53)
     else:
-        words = ops.shift_right(ops.random_bits(as_value(key), shape=size), 8)
+        words = ops.shift_right(_words(as_value(key), size), 8)
         unit = ops.multiply(ops.cast(words, dtype=kind), 2.0**-24)
-    if is_eager() and (type(minval), minval, maxval) == (float, 0.0, 1.0):
-        return unit
     low, high = converted(minval, kind), converted(maxval, kind)
     return ops.add(low, ops.multiply(unit, ops.subtract(high, low)))
 
