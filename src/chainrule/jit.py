@@ -12,126 +12,33 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule.autodiff.checkpoint import call
 from chainrule.compiler import Loops, Part, Runs, compile_graph, make_loop
-from chainrule.errors import ArgumentError, RetraceWarning, ShapeError, TraceError
+from chainrule.errors import RetraceWarning, ShapeError, TraceError
 from chainrule.ir import tree
-from chainrule.ir.dtype import DEFAULT_FLOAT, as_dtype, int64
+from chainrule.ir.dtype import as_dtype, int64
 from chainrule.ir.graph import Graph
 from chainrule.ir.show import show
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant, is_eager, recorded_levels, trace
 from chainrule.ir.value import Value
-from chainrule.ops import cast, take
+from chainrule.ops import take
+from chainrule.tracing import (
+    Dynamic,
+    Signature,
+    Traced,
+    as_argument,
+    kind_of,
+    trace_function,
+)
 
 MANY_TRACES = 16
 SHARED_TRACES = 64  # steps that are kept for others that compute the same
 SHARED_BYTES = 1 << 20  # of constants in a graph, at most, for it to be kept
-
-
-@dataclass(frozen=True, slots=True)
-class Static:
-    """An argument whose value decides what is traced: part of the compiled code."""
-
-    value: Any
-
-    def __str__(self) -> str:
-        return repr(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Dynamic:
-    """An argument whose numbers may change between calls."""
-
-    spec: Spec
-    weak: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.spec}{' (a Python number)' if self.weak else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a compiled function depends on: the structure and kinds of its arguments."""
-
-    structure: tree.Structure
-    leaves: tuple[Static | Dynamic, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """A traced function: its graph, what it captured, and the structure it returns."""
-
-    graph: Graph
-    captured: tuple[Any, ...]
-    structure: tree.Structure
-
-    def outer(self) -> list[Any]:
-        """What the captured values and variables are now."""
-        return [s if isinstance(s, Value) else s.value for s in self.captured]
-
-
-def _kind(leaf: Any, static: bool) -> Static | Dynamic:
-    if not static and isinstance(leaf, (bool, int, float)):
-        return Dynamic(constant(leaf).spec, weak=True)
-    if not static and isinstance(leaf, Value):
-        return Dynamic(leaf.spec, leaf.weak)
-    if not static and isinstance(leaf, (np.ndarray, np.generic)):
-        return Dynamic(constant(leaf).spec)
-    try:
-        hash(leaf)
-    except TypeError:
-        raise ArgumentError(
-            "an argument of a compiled function must be an array, a number, a tree of "
-            "them, or hashable",
-            got=type(leaf).__name__,
-            fix="convert it: chainrule.asarray(x)",
-        ) from None
-    return Static(leaf)
-
-
-def _as_value(leaf: Any, kind: Dynamic) -> Any:
-    # a copy: a result may be a view of its argument, which the caller may write to
-    value = leaf if isinstance(leaf, Value) else constant(np.array(leaf))
-    if kind.weak and not value.weak:
-        value.weak = True
-    return value
-
-
-def _trace(function: Callable[..., Any], signature: Signature, name: str) -> Traced:
-    """Trace `function` for arguments of this signature, given as `(args, kwargs)`."""
-    dynamic = [kind for kind in signature.leaves if isinstance(kind, Dynamic)]
-    structure: list[tree.Structure] = []
-
-    def flat(*values: Any) -> Sequence[Any]:
-        source = iter(values)
-        leaves = [
-            kind.value if isinstance(kind, Static) else next(source)
-            for kind in signature.leaves
-        ]
-        args, kwargs = tree.unflatten(signature.structure, leaves)
-        results, found = tree.flatten(function(*args, **kwargs))
-        structure.append(found)
-        return [_result(leaf) for leaf in results]
-
-    graph, captured = trace(
-        flat, [k.spec for k in dynamic], name=name, weak=[k.weak for k in dynamic]
-    )
-    return Traced(graph, captured, structure[0])
-
-
-def _result(leaf: Any) -> Any:
-    """A leaf of what a traced function returns; Python numbers take default dtypes."""
-    value = leaf if isinstance(leaf, Value) else constant(leaf)
-    plain = value.weak or isinstance(leaf, float)
-    if plain and value.spec.dtype.is_float:
-        return cast(value, dtype=DEFAULT_FLOAT)
-    return value
 
 
 class Jit:
@@ -207,16 +114,16 @@ class Jit:
     def _lookup(self, args: Any, kwargs: Any) -> tuple[Traced, list[Any]]:
         leaves, structure = tree.flatten((args, kwargs))
         static = self._static_flags(args, kwargs)
-        kinds = tuple(_kind(x, s) for x, s in zip(leaves, static, strict=True))
+        kinds = tuple(kind_of(x, s) for x, s in zip(leaves, static, strict=True))
         signature = Signature(structure, kinds)
         traced = self._cache.get(signature)
         if traced is None:
             self._guard(signature, args, kwargs)
-            traced = _trace(self.function, signature, self.name)
+            traced = trace_function(self.function, signature, self.name)
             self._cache[signature] = traced
         self._last = signature
         values = [
-            _as_value(leaf, kind)
+            as_argument(leaf, kind)
             for leaf, kind in zip(leaves, kinds, strict=True)
             if isinstance(kind, Dynamic)
         ]
@@ -350,6 +257,8 @@ class Loop:
         self._step = step
         self._shared = shared
         self._fed: Any = None
+        self._data_structure = tree.flatten(None)[1]
+        self._data_specs: list[Spec] = []
         self._loops: Loops = make_loop(backend)
         # by what state and data look like: names of the state's leaves, and the traced
         # steps by batch size
@@ -365,6 +274,7 @@ class Loop:
         self._parts: dict[str, tuple[range, tree.Structure]] = {}
         values = [x if isinstance(x, Value) else constant(x) for x in leaves]
         self._state_specs = [value.spec for value in values]
+        self._data_specs = []
         arrays = self._take(data, state)
         self._fed = None
         self._loops.begin([np.asarray(value.data) for value in values], arrays)
@@ -397,12 +307,10 @@ class Loop:
                 got=", ".join(str(array.shape) for array in data_arrays),
             )
         specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
-        if state is None and (structure, specs) == (
-            self._data_structure,
-            self._data_specs,
-        ):
-            return data_arrays  # as the last ones: what was traced stays at hand
+        known = self._data_structure == structure and self._data_specs == specs
         self._data_structure, self._data_specs = structure, specs
+        if known and state is None:
+            return data_arrays  # what was traced for them is at hand
         structures = self._state_structure, self._data_structure
         key = structures, tuple(self._state_specs), tuple(self._data_specs)
         if key not in self._cache:

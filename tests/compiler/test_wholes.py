@@ -14,7 +14,6 @@ from chainrule.compiler import plan
 from chainrule.compiler.kernel import ContractKernel, Plan
 from chainrule.compiler.program import Program
 from chainrule.functional.convolution import conv
-from chainrule.functional.pooling import max_pool
 from chainrule.functional.sliding import padded
 from chainrule.ir import Spec, trace
 from chainrule.ir.dtype import float32

@@ -31,6 +31,7 @@ from chainrule.variable import Variable
 InputShape = tuple[int | None, ...]
 
 _name_counts: Counter[str] = Counter()
+_holds: dict[type, str] = {}  # see `_how_it_holds`
 
 
 @dataclass(frozen=True)
@@ -468,8 +469,7 @@ def held(container: Any) -> list[Any]:
 def _find_held(values: Iterable[Any], found: list[Any]) -> None:
     for value in values:
         kind = type(value)
-        holds = _holds.get(kind)
-        if holds is None:
+        if (holds := _holds.get(kind)) is None:  # asked of every attribute
             holds = _holds[kind] = _how_it_holds(kind)
         if holds == "itself":
             found.append(value)
@@ -484,10 +484,6 @@ def _how_it_holds(kind: type) -> str:
     if issubclass(kind, Mapping):
         return "values"
     return "parts" if issubclass(kind, (list, tuple)) else ""
-
-
-# Asked for every attribute of every layer, so that the answers are kept.
-_holds: dict[type, str] = {}
 
 
 def _join(path: str, name: str) -> str:
