@@ -193,6 +193,7 @@ class Contest:
         measured.missing = self.setup.missing(entry)
         if not entry.has_layers_of(self.workload):
             measured.missing = "has no such layers"
+        measured.missing = dict(self.workload.left_out).get(name, measured.missing)
         if measured.missing:
             return None
         self.setup.tell(f"{self.workload.name}: {name}")

@@ -53,22 +53,15 @@ class Style:
         self.library, self.pad = library, pad
         self.layers = library.layers
 
-    def network(self, workload: Workload, front: Sequence[Any] = ()) -> Any:
-        """A `Sequential`, or a functional model where the network branches.
-
-        Args:
-            workload: with the network.
-            front: layers before all others.
-        """
+    def network(self, workload: Workload) -> Any:
+        """A `Sequential`, or a functional model where the network branches."""
         start = self.layers.Input(workload.shape)
         if branches(workload.layers):
-            x = start
-            for layer in front:
-                x = layer(x)
-            return self.library.Model(start, self._joined(workload.layers, x))
+            end = self._joined(workload.layers, start)
+            return self.library.Model(start, end)
         dimensions = len(workload.shape) - 1
         parts = [x for y in workload.layers for x in self._plain(y, dimensions)]
-        return self.library.Sequential([start, *front, *parts])
+        return self.library.Sequential([start, *parts])
 
     def optimizer(self, workload: Workload) -> Any:
         """Adam, or AdamW with a schedule and clipping."""

@@ -10,19 +10,9 @@ import numpy as np
 import chainrule as cr
 from benchmarks.networks import Array
 from benchmarks.systems.keras_style import Style
-from benchmarks.workloads import BORDER, Workload
-from chainrule.layers import Layer
+from benchmarks.workloads import Workload
 
 STYLE = Style(cr, cr.pad)
-
-
-class Border(Layer):
-    """Zeros around pictures while training; `RandomCrop` takes them off again."""
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """The pictures, larger while training."""
-        sides = [(0, 0), (BORDER, BORDER), (BORDER, BORDER), (0, 0)]
-        return cr.pad(x, sides) if training else x
 
 
 @dataclass
@@ -38,13 +28,12 @@ class Trained:
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """A compiled model."""
     cr.set_seed(seed)
-    changes = STYLE.augmentation(workload)
-    front = [Border(), *changes[1:]] if changes else []
-    model = STYLE.network(workload, front)
+    model = STYLE.network(workload)
     if not workload.infers:
         model.compile(
             optimizer=STYLE.optimizer(workload),
             loss=STYLE.loss(workload),
+            augmentation=STYLE.augmentation(workload) or None,
         )
     return Trained(workload, model, x, y)
 

@@ -135,6 +135,12 @@ def test_who_only_answers_sits_training_out(tmp_path: Path) -> None:
     assert result.systems["onnxruntime"].missing
 
 
+def test_who_is_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
+    workload = replace(_little("tiny"), left_out=(("jax", "takes a minute"),))
+    result = Contest(_setup(), workload, tmp_path).run(["jax"])
+    assert result.systems["jax"].missing == "takes a minute"
+
+
 def test_fewer_steps_are_told_at_the_pace_of_a_whole_run(tmp_path: Path) -> None:
     workload = replace(_little("tiny"), rows=96, few_steps=((OURS, 1),))
     ours = Contest(_setup(), workload, tmp_path).run([]).systems[OURS]
