@@ -67,8 +67,8 @@ def kind_of(leaf: Any, static: bool) -> Static | Dynamic:
         ArgumentError: when it is neither an array nor hashable.
 
     Example:
-        >>> str(kind_of(2.0, static=False)), str(kind_of("relu", static=False))
-        ("float32[] (a Python number)", "'relu'")
+        >>> str(kind_of(True, static=False)), str(kind_of("relu", static=False))
+        ('bool[] (a Python number)', "'relu'")
     """
     if not static and isinstance(leaf, (bool, int, float)):
         return Dynamic(constant(leaf).spec, weak=True)

@@ -102,6 +102,13 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _attention(query: Any, key: Any, value: Any) -> Any:
+    """Each key head answers two heads of queries."""
+    key, value = np.repeat(key, 2, axis=2), np.repeat(value, 2, axis=2)
+    scores = np.einsum("btnh,bsnh->bnts", query, key) / np.sqrt(query.shape[-1])
+    return np.einsum("bnts,bsnv->btnv", _softmax(scores), value)
+
+
 def _sparsemax(x: Any) -> Any:
     """The nearest point of the simplex, found by halving the level."""
     low, high = x.min(-1, keepdims=True) - 1, x.max(-1, keepdims=True)
@@ -220,6 +227,10 @@ def _neural_rows() -> Iterator[Case]:
         lambda x: cr.logsumexp(x, 0, keepdims=True),
         lambda x: np.log(np.exp(x).sum(0, keepdims=True)),
         x,
+    )
+    query, key, value = draw(1, 3, 4, 2), draw(1, 5, 2, 2), draw(1, 5, 2, 3)
+    yield row(
+        "dot_product_attention", cr.dot_product_attention, _attention, query, key, value
     )
     labels = np.array([[0, 3], [2, 9]])
     yield row("one_hot", lambda i: cr.one_hot(i, 4, dtype="float64"), None, labels)
