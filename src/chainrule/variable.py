@@ -129,6 +129,17 @@ class Variable:
         return f"<Variable {self.path}: {self.spec}>"
 
 
+def values_of(variables: Sequence[Variable]) -> list[Any]:
+    """What variables hold outside of any function that is traced.
+
+    Example:
+        >>> counter = Variable(3, dtype="int32")
+        >>> values_of([counter])[0].item()
+        3
+    """
+    return [variable._value for variable in variables]
+
+
 @contextmanager
 def substitute(
     variables: Sequence[Variable], values: Sequence[Any]

@@ -16,8 +16,10 @@ from chainrule.models.fitting import joined, predict_runtime, read, train_runtim
 from chainrule.models.intake import Given
 from chainrule.models.prepare import Examples, Preparation
 from chainrule.models.runtime import Runtime
+from chainrule.models.snapshot import Snapshot
 from chainrule.training.data import check_finite
 from chainrule.training.step import read_metrics
+from chainrule.variable import values_of
 
 # Weights of more bytes than this are not kept a second time between single batches.
 KEPT_BYTES = 256 << 20
@@ -93,6 +95,7 @@ class Answers:
         self.loop = runtime.answer
         self._runtime = runtime
         self._reached = _reached(model)
+        self._snapshot: Snapshot | None = None
         self._variables = runtime.parts.variables
         self._x = examples.x
         self._begin(examples.tree)
@@ -108,14 +111,18 @@ class Answers:
         same = type(x) is np.ndarray and model._predictor is self._runtime
         if not same or x.dtype != self._x.dtype or x.shape[1:] != self._x.shape[1:]:
             return False
-        if (
-            not len(x)
-            or check_finite(x, "x")
-            or not _same(_reached(model), self._reached)
-        ):
+        if not len(x) or check_finite(x, "x") or not self._knows(model):
             return False
-        if not _same([v.value for v in self._variables], self._values):
+        if not _same(values_of(self._variables), self._values):
             self._begin({"x": x})
+        return True
+
+    def _knows(self, model: Any) -> bool:
+        """Whether the model has the variables that it had."""
+        if self._snapshot is None or not self._snapshot.holds():
+            if not _same(_reached(model), self._reached):
+                return False
+            self._snapshot = Snapshot(model)
         return True
 
     def answer(self, x: Any) -> Any:
