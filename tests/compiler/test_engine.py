@@ -111,6 +111,13 @@ def test_wrong_text_is_refused(text: str) -> None:
         engine.compile_module(text)
 
 
+def test_asking_for_an_address_again_and_again_keeps_nothing() -> None:
+    loaded = engine.load_object(engine.compile_module(INCREMENT))
+    first, kept = loaded.address("entry"), len(loaded._trackers)
+    assert {loaded.address("entry") for _ in range(5)} == {first}
+    assert len(loaded._trackers) == kept
+
+
 def test_an_unknown_symbol_and_a_closed_object_are_errors() -> None:
     loaded = engine.load_object(engine.compile_module(INCREMENT))
     with pytest.raises(CompileError, match="no_such_symbol"):

@@ -157,6 +157,7 @@ class LoadedObject:
                 _new_machine(), use_jit_link=True, suppress_errors=True
             )
             self._linker = linker
+            self._addresses: dict[str, int] = {}
             self._trackers = [builder.link(linker, _LIBRARY)]
             self._close = weakref.finalize(self, _release, linker, self._trackers)
             # At exit a thread may still be inside; the process takes the memory along.
@@ -170,13 +171,16 @@ class LoadedObject:
         """
         if not self._close.alive:
             raise CompileError("this object is closed", where=f"address of {symbol}")
+        if symbol in self._addresses:
+            return self._addresses[symbol]
         with _llvm():
             try:
                 tracker = self._linker.lookup(_LIBRARY, symbol)
             except RuntimeError as error:
                 raise CompileError(str(error), where=f"address of {symbol}") from error
             self._trackers.append(tracker)
-            return int(tracker[symbol])
+            self._addresses[symbol] = int(tracker[symbol])
+            return self._addresses[symbol]
 
     def close(self) -> None:
         """Give the memory back; a second call does nothing."""
