@@ -184,6 +184,14 @@ def test_dropout_keeps_the_mean_and_follows_its_key() -> None:
     assert len(np.unique(first[0, :, 0, 0].round(4))) > 20  # each query its own
 
 
+def test_whole_numbers_and_masks_of_ones_and_zeros() -> None:
+    x = np.arange(12).reshape(1, 3, 2, 2) % 5
+    mask = np.array([[[[1, 0, 1]]]])
+    expected = written_out(x, x, x, mask=mask.astype(bool))
+    actual = dot_product_attention(x, x, x, mask=mask).numpy()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     x = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ShapeError, match="do not fit one another"):

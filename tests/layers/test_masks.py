@@ -276,4 +276,5 @@ def test_tied_weights_lead_there_and_back() -> None:
 def test_no_mask_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        layers.Flatten()(layers.Embedding(6, 3)(WORDS))
+        flat = layers.Flatten()(layers.Embedding(6, 3)(WORDS))
+    assert mask_of(flat) is None

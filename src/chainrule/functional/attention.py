@@ -17,10 +17,10 @@ from chainrule.functional.creation import arange, zeros
 from chainrule.functional.einsum import einsum
 from chainrule.functional.elementwise import tanh
 from chainrule.functional.manipulation import concat, reshape, take_slice
-from chainrule.functional.promotion import ArrayLike, Tensor, as_value, promoted
+from chainrule.functional.promotion import ArrayLike, Tensor, as_value, promoted_floats
 from chainrule.functional.reductions import max as max_of
 from chainrule.functional.reductions import sum as sum_of
-from chainrule.ir.dtype import int32
+from chainrule.ir.dtype import bool_, int32
 
 # Queries that are scored at once. More of them are taken block by block, so that the
 # scores of all queries are never there together.
@@ -119,7 +119,7 @@ def dot_product_attention(
         >>> y.numpy().ravel().tolist()
         [1.0, 2.0, 4.0]
     """
-    query, key, value = promoted(query, key, value)
+    query, key, value = promoted_floats(query, key, value)
     _check_shapes(query, key, value)
     _check_dropout(dropout, dropout_key)
     if scale is None:
@@ -138,7 +138,7 @@ def dot_product_attention(
     everything = _Rows(
         reshape(query, (batch, rows, groups, heads, size)),
         None if bias is None else _by_group(as_value(bias), whole, heads, "bias"),
-        None if mask is None else _by_group(as_value(mask), whole, heads, "mask"),
+        None if mask is None else _by_group(_seen(mask), whole, heads, "mask"),
         0,
     )
     outputs = _attend(everything, key, value, weighting)
@@ -270,6 +270,12 @@ def _dropped(weights: Tensor, first: Tensor | int, weighting: _Weighting) -> Ten
 
 
 # ---- what is wrong -------------------------------------------------------------------
+
+
+def _seen(mask: ArrayLike) -> Tensor:
+    """A mask as booleans; numbers count where they are not 0."""
+    value = as_value(mask)
+    return value if value.spec.dtype is bool_ else ops.not_equal(value, 0)
 
 
 def _by_group(x: Tensor, whole: tuple[int, ...], heads: int, name: str) -> Tensor:
