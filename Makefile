@@ -67,17 +67,17 @@ clean: ## remove environments, caches and runs
 	@touch $@
 
 $(VENV)/.ready-run: pyproject.toml | $(VENV)/.made
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data]'
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data,text]'
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.made
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data,dev]'
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data,text,dev]'
 	@touch $@ $(VENV)/.ready-run
 
 # PyTorch first and by exact version, so that Keras finds it in place.
 $(PARITY)/.ready: pyproject.toml | $(PARITY)/.made
 	@$(PARITY)/bin/python $(PIP_INSTALL) $(TORCH)
-	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data,dev,parity]'
+	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[sklearn,plots,data,text,dev,parity]'
 	@touch $@
 
 $(PEERS:%=.venv-bench-%/.ready): .venv-bench-%/.ready: | .venv-bench-%/.made
