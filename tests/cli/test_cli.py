@@ -152,13 +152,20 @@ def test_mistakes_are_printed_as_lessons(
     "arguments",
     [
         ("train", "fashion"),
+        ("train",),
         ("train", "digits", "--epochs", "0"),
-        ("predict", "here", "missing.npy"),
+        ("train", "digits", "--task", "poetry"),
         ("unknown",),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_a_missing_input_is_a_usage_error() -> None:
+    result = run("predict", trained(), "missing.npy")
+    assert result.exit_code == 2
+    assert "missing.npy" in result.output
 
 
 def test_widths_of_hidden_layers() -> None:

@@ -109,12 +109,12 @@ def test_what_the_path_holds_decides() -> None:
     write_voc(Path("boxes"), 3)
     text = run("train", "boxes", "--task", "classify", code=1)
     assert "a folder for every class" in text
-    assert choose_task("boxes", None, None) == "detect"
+    assert choose_task("boxes", {}).names[0] == "detect"
     write_classes(Path("shapes"), 2)
-    assert choose_task("shapes", None, None) == "classify"
+    assert choose_task("shapes", {}).names[0] == "classify"
     Path("table.csv").write_text("a,b\n1,2\n")
-    assert choose_task("table.csv", None, None) is None
-    assert choose_task("table.csv", None, "a") == "classify"
+    assert choose_task("table.csv", {}).names[0] == "table"
+    assert choose_task("table.csv", {"image": "a"}).names[0] == "classify"
     assert "annotations" in run("train", "shapes", "--task", "detect", code=1)
 
 

@@ -1,0 +1,25 @@
+"""The command line: train, evaluate, predict, detect, summary, demo.
+
+A kind of problem is a `Task`, in a module of its own, with the options that it takes;
+`tasks.py` lists them, and the commands ask that list.
+"""
+
+from chainrule.cli import detect, show, train, use
+from chainrule.cli.application import INTERRUPTED, app
+from chainrule.cli.tasks import choose_task
+
+__all__ = [
+    "INTERRUPTED",
+    "app",
+    "choose_task",
+    "detect",
+    "main",
+    "show",
+    "train",
+    "use",
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="chainrule")
