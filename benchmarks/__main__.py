@@ -19,7 +19,7 @@ from benchmarks.page import page_text, workloads_of
 from benchmarks.report import show
 from benchmarks.results import Report
 from benchmarks.systems import OURS, PEERS, REPOSITORY
-from benchmarks.workloads import DENSE, PICTURES, WORKLOADS
+from benchmarks.workloads import DENSE, PICTURES, SEQUENCES, WORKLOADS
 
 STARTUP = "startup"
 ANSWERS = "resnet20_infer"
@@ -27,6 +27,7 @@ ANSWERS = "resnet20_infer"
 GROUPS = {
     "dense": (*DENSE, STARTUP),
     "pictures": tuple(PICTURES),
+    "sequences": tuple(SEQUENCES),
     ANSWERS: tuple(name for name in PICTURES if name.startswith(ANSWERS)),
 }
 # A peer that is named brings its other way along.

@@ -29,9 +29,17 @@ class Layer:
         """The shape of its kernel, if it has one."""
         return None
 
+    def arrays(self, shape: Shape) -> dict[str, Shape]:
+        """The names and shapes of its weights, if they are more than a kernel."""
+        return {}
+
     def multiply_adds(self, shape: Shape) -> int:
         """Those of its product for one sample."""
         return 0
+
+    def inputs_multiply_adds(self, shape: Shape) -> int:
+        """Those with the layer's inputs; the first layer's need no gradient."""
+        return self.multiply_adds(shape)
 
 
 @dataclass(frozen=True)
@@ -268,26 +276,55 @@ def has_bias(layer: Layer) -> bool:
 
 def initial_weights(
     layers: Sequence[Layer], shape: Shape, seed: int
-) -> list[tuple[Array, ...]]:
+) -> list[tuple[Array, ...] | dict[str, Array]]:
     """Weights in the order of `walk`, for systems that have no layers of their own.
 
-    Kernels by Glorot and Bengio, biases of 0; scales of 1 and offsets of 0.
+    Kernels by Glorot and Bengio, biases of 0; scales of 1 and offsets of 0. Layers with
+    `arrays` have them by name.
     """
     random = np.random.default_rng(seed)
-    weights: list[tuple[Array, ...]] = []
+    weights: list[tuple[Array, ...] | dict[str, Array]] = []
     for layer, entering in walk(layers, shape):
-        kernel = layer.kernel(entering)
+        kernel, arrays = layer.kernel(entering), layer.arrays(entering)
         if kernel is not None:
-            taps, (inputs, outputs) = prod(kernel[:-2]), kernel[-2:]
-            limit = np.sqrt(6 / (taps * (inputs + outputs)))
-            drawn = random.uniform(-limit, limit, kernel).astype(np.float32)
             bias = [np.zeros(kernel[-1], np.float32)] * has_bias(layer)
-            weights.append((drawn, *bias))
+            weights.append((_drawn(random, kernel), *bias))
         elif isinstance(layer, BatchNorm):
             channels = entering[-1]
             ones, zeros = np.ones(channels, "f4"), np.zeros(channels, "f4")
             weights.append((ones, zeros))
+        elif arrays:
+            weights.append(
+                {name: _named(random, name, arrays[name]) for name in arrays}
+            )
     return weights
+
+
+def _drawn(random: np.random.Generator, kernel: Shape) -> Array:
+    """A kernel by Glorot and Bengio: taps, then channels in and out."""
+    taps, (inputs, outputs) = prod(kernel[:-2]), kernel[-2:]
+    limit = np.sqrt(6 / (taps * (inputs + outputs)))
+    return random.uniform(-limit, limit, kernel).astype(np.float32)
+
+
+def _named(random: np.random.Generator, name: str, shape: Shape) -> Array:
+    """Ones, zeros or drawn numbers, as the name says."""
+    if name.endswith("scale"):
+        return np.ones(shape, np.float32)
+    if name.endswith("bias"):
+        return np.zeros(shape, np.float32)
+    if name == "table":
+        return random.uniform(-0.05, 0.05, shape).astype(np.float32)
+    return _drawn(random, shape)
+
+
+def count_weights(layers: Sequence[Layer], shape: Shape) -> int:
+    """How many numbers are trained."""
+    count = 0
+    for arrays in initial_weights(layers, shape, 0):
+        found = arrays.values() if isinstance(arrays, dict) else arrays
+        count += sum(array.size for array in found)
+    return count
 
 
 def initial_statistics(

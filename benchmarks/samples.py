@@ -9,6 +9,8 @@ from benchmarks.networks import Array, Shape
 DATA_SEED = 20240607
 COARSE = 4  # patterns have so many patches along every axis
 PATCH = 8  # pixels of a class of its own, along every axis
+FAVOURED = 0.3  # share of words that a class draws from words of its own
+FOLLOWERS = 6  # characters that are likely behind another
 WRONG = 0.1  # share of labels that mean nothing, so that no loss ends at 0
 
 
@@ -67,6 +69,50 @@ def make_pixels(rows: int, shape: Shape, classes: int) -> tuple[Array, Array]:
     x = random.standard_normal((rows, *shape), dtype=np.float32)
     x += colours[y]
     return x, _some_wrong(y, classes, random)
+
+
+def make_words(
+    rows: int, steps: int, words: int, classes: int, padded: bool
+) -> tuple[Array, Array]:
+    """Texts: words as rare as they are in language, some of them those of a class.
+
+    Word 0 is none; where texts are padded, they have from 2 words to all.
+
+    Example:
+        >>> x, y = make_words(5, 12, 100, 2, padded=True)
+        >>> x.shape, x.dtype.name, y.shape
+        ((5, 12), 'int32', (5,))
+    """
+    random = np.random.default_rng(DATA_SEED)
+    rates = 1.0 / np.arange(1, words)
+    x = random.choice(words - 1, (rows, steps), p=rates / rates.sum()) + 1
+    y = random.integers(0, classes, rows)
+    own = x // classes * classes + y[:, None]
+    chosen = random.random(x.shape) < FAVOURED
+    x = np.where(chosen, np.clip(own, 1, words - 1), x).astype(np.int32)
+    if padded:
+        lengths = random.integers(2, steps + 1, rows)
+        x[np.arange(steps) >= lengths[:, None]] = 0
+    return x, _some_wrong(y, classes, random)
+
+
+def make_text(rows: int, steps: int, words: int) -> tuple[Array, Array]:
+    """Characters, each of which makes some others likely; and those that follow.
+
+    Example:
+        >>> x, y = make_text(4, 16, 65)
+        >>> bool((x[:, 1:] == y[:, :-1]).all()), x.dtype.name, y.dtype.name
+        (True, 'int32', 'int64')
+    """
+    random = np.random.default_rng(DATA_SEED)
+    likely = random.integers(0, words, (words, FOLLOWERS))
+    text = np.empty((rows, steps + 1), np.int64)
+    text[:, 0] = random.integers(0, words, rows)
+    for step in range(steps):
+        follower = random.integers(0, FOLLOWERS, rows)
+        text[:, step + 1] = likely[text[:, step], follower]
+    text[:, 1:] = _some_wrong(text[:, 1:], words, random)
+    return text[:, :-1].astype(np.int32), text[:, 1:]
 
 
 def _some_wrong(y: Array, classes: int, random: np.random.Generator) -> Array:

@@ -27,9 +27,21 @@ from benchmarks.networks import (
     Residual,
     Shape,
     Widen,
+    result_of,
     walk,
 )
-from benchmarks.samples import make_maps, make_pixels, make_rows
+from benchmarks.samples import (
+    make_maps,
+    make_pixels,
+    make_rows,
+    make_text,
+    make_words,
+)
+from benchmarks.sequence_layers import (
+    Embedding,
+    Gru,
+    Lstm,
+)
 
 LEARNING_RATE = 0.001
 BETA_1 = 0.9
@@ -72,8 +84,9 @@ class Workload:
         scheduled: whether training is that of AdamW with `WEIGHT_DECAY` of all weights,
             gradients clipped to `GLOBAL_CLIPNORM` together, and a learning rate that
             falls along a cosine for `COSINE_EPOCHS`; otherwise Adam.
-        loss: `classes` (softmax cross-entropy; of every pixel where the network gives
-            maps), `binary` (sigmoid cross-entropy) or `squared` (mean squared error).
+        loss: `classes` (softmax cross-entropy; of every pixel or step where the network
+            gives maps or sequences), `binary` (sigmoid cross-entropy) or `squared`
+            (mean squared error).
         rows: samples of an epoch.
         batch_size: samples of a step.
         epochs: epochs of a measured run, or of each fit.
@@ -118,8 +131,18 @@ class Workload:
     @property
     def outputs(self) -> int:
         """Width of the last layer."""
-        kernels = (x.kernel(shape) for x, shape in walk(self.layers, self.shape))
-        return [kernel[-1] for kernel in kernels if kernel is not None][-1]
+        return result_of(self.layers, self.shape)[-1]
+
+    @property
+    def words(self) -> int:
+        """How many different words its inputs have; 0 where they are numbers."""
+        first = self.layers[0]
+        return first.words if isinstance(first, Embedding) else 0
+
+    @property
+    def padded(self) -> bool:
+        """Whether its inputs differ in length, and zeros fill them up."""
+        return isinstance(self.layers[0], Embedding) and self.layers[0].mask_zero
 
     @property
     def samples(self) -> int:
@@ -135,11 +158,15 @@ class Workload:
         """Floating-point operations of one run's matrix products and convolutions.
 
         Forward, the gradient of the weights and the gradient of the inputs take two for
-        every multiply-add; the first layer's inputs need no gradient.
+        every multiply-add; the first layer's inputs need no gradient, unless they are
+        vectors of words.
         """
-        found = [x.multiply_adds(shape) for x, shape in walk(self.layers, self.shape)]
-        products = [each for each in found if each]
-        total = sum(products) if self.infers else 3 * sum(products) - products[0]
+        places = list(walk(self.layers, self.shape))
+        total = sum(layer.multiply_adds(shape) for layer, shape in places)
+        if not self.infers:
+            first, shape = next(x for x in places if x[0].multiply_adds(x[1]))
+            spared = 0 if self.words else first.inputs_multiply_adds(shape)
+            total = 3 * total - spared
         return 2.0 * total * self.samples
 
     def fits_for(self, system: str) -> int:
@@ -400,7 +427,42 @@ PICTURES: dict[str, Workload] = {
     )
 }
 
-WORKLOADS = DENSE | PICTURES
+SEQUENCES: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "lstm",
+            "100 steps of 32 numbers, LSTM of 128 units, ten classes, batch 32, 1,280 "
+            "sequences",
+            shape=(100, 32),
+            layers=(Lstm(128), Dense(10)),
+            loss="classes",
+            rows=1_280,
+            batch_size=32,
+            few_steps=(("keras", 10), ("jax", 10)),
+            targets=(Target(FASTEST, 1.5),),
+        ),
+        Workload(
+            "gru_bidir",
+            "64 of 10,000 words, embedding of 128, two layers of GRU, each of 128 "
+            "units both ways, two classes, batch 64, 640 texts",
+            shape=(64,),
+            layers=(
+                Embedding(10_000, 128),
+                Gru(128, both_ways=True, sequences=True),
+                Gru(128, both_ways=True),
+                Dense(2),
+            ),
+            loss="classes",
+            rows=640,
+            batch_size=64,
+            few_steps=(("keras", 3),),
+            targets=(Target(FASTEST, 1.5),),
+        ),
+    )
+}
+
+WORKLOADS = DENSE | PICTURES | SEQUENCES
 
 
 def make_data(workload: Workload) -> tuple[Array, Array]:
@@ -412,6 +474,10 @@ def make_data(workload: Workload) -> tuple[Array, Array]:
         ((1000, 10), (1000, 1), 'float32')
     """
     rows, shape, outputs = workload.rows, workload.shape, workload.outputs
+    if workload.words:
+        if len(result_of(workload.layers, shape)) == 2:
+            return make_text(rows, shape[0], workload.words)
+        return make_words(rows, shape[0], workload.words, outputs, workload.padded)
     if len(shape) == 1:
         return make_rows(rows, shape[0], outputs, workload.loss)
     if isinstance(workload.layers[-1], Conv):

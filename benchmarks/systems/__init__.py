@@ -15,8 +15,10 @@ from benchmarks.networks import (
     Relu,
     walk,
 )
+from benchmarks.sequence_layers import Block, Embedding, LayerNorm, Positions, Recurrent
 from benchmarks.workloads import Workload
 
+SEQUENTIAL = (Embedding, Positions, LayerNorm, Recurrent, Block)
 REPOSITORY = Path(__file__).resolve().parents[2]
 OURS = "chainrule"
 
@@ -113,7 +115,10 @@ SYSTEMS: dict[str, Entry] = {
             "scikit",
             ".venv-bench-sklearn",
             ("scikit-learn", "numpy"),
-            lacks=(Dropout, BatchNorm, Relu, Conv, Depthwise, GlobalAverage),
+            lacks=(
+                *(Dropout, BatchNorm, Relu, Conv, Depthwise, GlobalAverage),
+                *SEQUENTIAL,
+            ),
         ),
         Entry(
             "onnxruntime",
@@ -121,6 +126,7 @@ SYSTEMS: dict[str, Entry] = {
             "onnx_session",
             ".venv-bench-torch",
             ("onnxruntime", "onnx", "numpy"),
+            lacks=SEQUENTIAL,
             trains=False,
         ),
     )

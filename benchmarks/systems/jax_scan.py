@@ -31,6 +31,7 @@ from benchmarks.networks import (
     initial_statistics,
     initial_weights,
 )
+from benchmarks.systems.jax_sequences import KINDS, mean_of_steps, sequence
 from benchmarks.workloads import (
     BETA_1,
     BETA_2,
@@ -109,14 +110,15 @@ class Pass:
         weights: in the order of `networks.walk`.
         moving: the moving statistics, in that order.
         key: for dropout.
+        counts: which steps are no padding; none where all are.
 
     Attributes:
         statistics: the moving statistics afterwards.
     """
 
-    def __init__(self, weights: Any, moving: Any, key: Any) -> None:
+    def __init__(self, weights: Any, moving: Any, key: Any, counts: Any = None) -> None:
         self.remaining, self.moving = iter(weights), iter(moving)
-        self.key = key
+        self.key, self.counts = key, counts
         self.statistics: list[Any] = []
         self.sites = 0
 
@@ -145,11 +147,13 @@ class Pass:
             case MaxPool(size):
                 return largest(x, size)
             case GlobalAverage():
-                return x.mean(range(1, x.ndim - 1))
+                return mean_of_steps(x, self.counts)
             case Flatten():
                 return x.reshape(len(x), -1)
             case Widen():
                 return widen(x, layer.sides(x.shape))
+        if isinstance(layer, KINDS):
+            return sequence(layer, next(self.remaining), x, self.counts)
         return self.product(layer, x)
 
     def product(self, layer: Layer, x: Any) -> Any:
@@ -179,7 +183,7 @@ def forward(
     workload: Workload, weights: Any, moving: Any, x: Any, key: Any
 ) -> tuple[Any, Any]:
     """What the network gives, and its moving statistics; it trains if it has a key."""
-    one = Pass(weights, moving, key)
+    one = Pass(weights, moving, key, x != 0 if workload.padded else None)
     return one.through(workload.layers, x), one.statistics
 
 

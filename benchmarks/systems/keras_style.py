@@ -22,6 +22,7 @@ from benchmarks.networks import (
     Widen,
     branches,
 )
+from benchmarks.sequence_layers import Embedding, Gru, Lstm, Recurrent
 from benchmarks.workloads import (
     BETA_1,
     BETA_2,
@@ -55,7 +56,8 @@ class Style:
 
     def network(self, workload: Workload) -> Any:
         """A `Sequential`, or a functional model where the network branches."""
-        start = self.layers.Input(workload.shape)
+        kind = "int32" if workload.words else "float32"
+        start = self.layers.Input(workload.shape, dtype=kind)
         if branches(workload.layers):
             end = self._joined(workload.layers, start)
             return self.library.Model(start, end)
@@ -134,7 +136,16 @@ class Style:
                 return [self._kind("GlobalAveragePooling{}D", dimensions)()]
             case Flatten():
                 return [self.layers.Flatten()]
+            case Embedding(words, units, mask_zero):
+                return [self.layers.Embedding(words, units, mask_zero=mask_zero)]
+            case Recurrent():
+                return [self._recurrent(layer)]
         raise TypeError(f"no such layer: {layer}")
+
+    def _recurrent(self, layer: Recurrent) -> Any:
+        kind = {Lstm: self.layers.LSTM, Gru: self.layers.GRU}[type(layer)]
+        made = kind(layer.units, return_sequences=layer.sequences)
+        return self.layers.Bidirectional(made) if layer.both_ways else made
 
     def _convolution(self, layer: Conv | Depthwise, dimensions: int) -> list[Any]:
         """With strides the border is a layer of its own, as in Keras's ResNet."""

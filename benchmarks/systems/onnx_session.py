@@ -28,6 +28,7 @@ from benchmarks.networks import (
     Residual,
     Shape,
     Widen,
+    count_weights,
     initial_statistics,
     initial_weights,
 )
@@ -171,7 +172,7 @@ def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
         providers=["CPUExecutionProvider"],
     )
     turned = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    count = sum(array.size for arrays in weights for array in arrays)
+    count = count_weights(*network)
     return Trained(workload, session, turned, count)
 
 

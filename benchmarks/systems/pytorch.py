@@ -28,6 +28,13 @@ from benchmarks.networks import (
     Shape,
     Widen,
 )
+from benchmarks.sequence_layers import Recurrent
+from benchmarks.systems.pytorch_sequences import (
+    KINDS,
+    Padded,
+    StepMean,
+    make_sequence_layer,
+)
 from benchmarks.workloads import (
     BETA_1,
     BETA_2,
@@ -41,8 +48,17 @@ from benchmarks.workloads import (
 )
 
 THREADS = int(os.environ.get("BENCHMARK_THREADS", "1"))
+
+
+def class_loss(scores: Any, labels: Any) -> Any:
+    """Cross-entropy; sequences have their classes last, pictures have them first."""
+    if scores.ndim == 3:
+        scores, labels = scores.flatten(0, 1), labels.flatten()
+    return nn.functional.cross_entropy(scores, labels)
+
+
 LOSSES: dict[str, Callable[..., Any]] = {
-    "classes": nn.functional.cross_entropy,
+    "classes": class_loss,
     "binary": nn.functional.binary_cross_entropy_with_logits,
     "squared": nn.functional.mse_loss,
 }
@@ -126,6 +142,8 @@ def make_layer(layer: Layer, shape: Shape) -> list[nn.Module]:
             return [POOLS[dimensions](size)]
         case GlobalAverage():
             return [Mean()]
+        case _ if isinstance(layer, KINDS):
+            return [make_sequence_layer(layer, shape)]
         case Flatten():
             return [nn.Flatten()]
         case Widen():
@@ -212,11 +230,15 @@ def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """A model; the tensors share the memory of the arrays, series are turned."""
     torch.manual_seed(seed)
     model = make_layers(workload.layers, workload.shape)
+    if workload.padded:
+        means = (StepMean() if isinstance(x, Mean) else x for x in model)
+        model = Padded(*means)
     if len(workload.shape) == 3:
         model = model.to(memory_format=torch.channels_last)
     optimizer, schedule = make_optimizer(workload, model)
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
-    if inputs.ndim == 3:  # a convolution over one axis is fastest with time last
+    turned = not any(isinstance(layer, Recurrent) for layer in workload.layers)
+    if inputs.ndim == 3 and turned:  # convolutions over one axis: fastest, time last
         inputs = inputs.movedim(-1, 1).contiguous()
     made = Trained(workload, model, optimizer, schedule, inputs, targets)
     made.answer = model
@@ -255,7 +277,8 @@ def infer(trained: Trained) -> None:
 
 def parameters(trained: Trained) -> int:
     """How many numbers are trained."""
-    return sum(parameter.numel() for parameter in trained.model.parameters())
+    weights = trained.model.parameters()
+    return sum(each.numel() for each in weights if each.requires_grad)
 
 
 def loss(trained: Trained, rows: int) -> float:
