@@ -1,4 +1,4 @@
-"""What Keras keeps in `keras.utils`: labels; pictures as files, arrays, data sets."""
+"""What Keras keeps in `keras.utils`: labels; sequences; pictures, files and arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from chainrule.data.picture_images import (
     load_img,
     save_img,
 )
+from chainrule.data.sequences import pad_sequences
 
 __all__ = [
     "array_to_img",
@@ -18,6 +19,7 @@ __all__ = [
     "image_dataset_from_directory",
     "img_to_array",
     "load_img",
+    "pad_sequences",
     "save_img",
     "to_categorical",
 ]

@@ -1,4 +1,4 @@
-"""Tables, pictures, annotated pictures, and streams of data from files."""
+"""Tables, pictures, annotated pictures, sequences, and streams of data from files."""
 
 from chainrule.data.annotations import (
     AnnotatedPicture,
@@ -8,21 +8,30 @@ from chainrule.data.annotations import (
     to_coco,
     to_coco_results,
 )
+from chainrule.data.buckets import BucketedBatches, Epochs
 from chainrule.data.dataset import Dataset, read_csv, read_parquet
+from chainrule.data.packing import Packed, pack_sequences, segment_mask
 from chainrule.data.pictures import load_picture
+from chainrule.data.sequences import pad_sequences
 from chainrule.data.tables import Table, read_table
 
 __all__ = [
     "AnnotatedPicture",
     "Annotations",
+    "BucketedBatches",
     "Dataset",
+    "Epochs",
+    "Packed",
     "Problem",
     "Table",
     "load_picture",
+    "pack_sequences",
+    "pad_sequences",
     "read_annotations",
     "read_csv",
     "read_parquet",
     "read_table",
+    "segment_mask",
     "to_coco",
     "to_coco_results",
 ]

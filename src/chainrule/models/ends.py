@@ -26,6 +26,17 @@ def sample_shape(shape: Sequence[int | None] | None) -> SampleShape | None:
     return None if shape is None else tuple(shape[1:])
 
 
+def undeclared(*shapes: Sequence[int | None]) -> frozenset[int]:
+    """The axes, rows first, along which a sample of these shapes has any length.
+
+    Example:
+        >>> sorted(undeclared((None, 3), (None,))), sorted(undeclared((28, 28)))
+        ([1], [])
+    """
+    axes = (enumerate(shape, 1) for shape in shapes)
+    return frozenset(axis for each in axes for axis, n in each if n is None)
+
+
 class Ends:
     """The first layer and the output of a network; see `training.case.Network`.
 

@@ -12,6 +12,7 @@ from chainrule.functional.recording import FUNCTIONS, Symbol
 from chainrule.ir import tree
 from chainrule.layers import Layer
 from chainrule.models.arguments import count_symbols, decode, encode
+from chainrule.models.ends import undeclared
 from chainrule.models.graph import Graph, function_name
 from chainrule.models.model import Model
 from chainrule.models.prepare import Outputs
@@ -189,6 +190,10 @@ class Functional(Model):
     def _sample_shape(self) -> Any:
         """The shape of a sample; of several inputs, as they were given."""
         return tree.tree_map(lambda symbol: symbol.shape[1:], self.input)
+
+    def _free_axes(self) -> frozenset[int]:
+        """Those of any length in an input."""
+        return undeclared(*(symbol.shape[1:] for symbol in self.inputs))
 
     def _outputs(self) -> Outputs:
         """The outputs by name, as they were declared."""

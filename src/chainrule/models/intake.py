@@ -182,9 +182,8 @@ def open_stream(
     if examples is None:
         return None
     outputs = preparation.model.outputs()
-    convert = Converter(
-        examples, outputs, preparation.model.enter, given.class_weight, several
-    )
+    enter, free = preparation.model.enter, preparation.model.free_axes()
+    convert = Converter(examples, outputs, enter, given.class_weight, several, free)
     return Streamed(examples, stream, convert)
 
 
@@ -197,6 +196,7 @@ class Converter:
         enter: what its host layers make of raw inputs.
         class_weight: a weight by the number of the class, or None.
         several: whether the model takes several inputs.
+        free: the axes along which batches may differ in length.
     """
 
     def __init__(
@@ -206,12 +206,14 @@ class Converter:
         enter: Callable[[Any], Any],
         class_weight: Any,
         several: bool,
+        free: frozenset[int] = frozenset(),
     ) -> None:
         self.first = first
         self.names = ("output_0",) if outputs is None else outputs.names
         self.enter = enter
         self.class_weight = class_weight
         self.several = several and first.y is None
+        self.free = free
 
     def __call__(self, batch: Any, number: int) -> Any:
         """The arrays of a batch.
@@ -275,7 +277,8 @@ class Converter:
         leaves, structure = tree.flatten(model)
         parts = tree.leaves_like(_listed(data, structure), structure)
         pairs = zip(parts, leaves, strict=True)
-        return tree.unflatten(structure, [_fit(a, like, where) for a, like in pairs])
+        fitted = [_fit(a, like, where, self.free) for a, like in pairs]
+        return tree.unflatten(structure, fitted)
 
 
 def _listed(data: Any, structure: tree.Structure) -> Any:
@@ -283,10 +286,16 @@ def _listed(data: Any, structure: tree.Structure) -> Any:
     return list(data) if structure.kind is list and isinstance(data, tuple) else data
 
 
-def _fit(data: Any, like: Array, where: str) -> Array:
-    """An array of the shape and dtype of `like`, which is finite."""
+def _fit(data: Any, like: Array, where: str, free: frozenset[int]) -> Array:
+    """An array of the shape and dtype of `like`, which is finite.
+
+    Its length may be another along the axes that are free.
+    """
     array = np.asarray(data)
-    shape = (len(array) if array.ndim else 0, *like.shape[1:])
+    shape: tuple[int, ...] = (len(array) if array.ndim else 0, *like.shape[1:])
+    if array.ndim == like.ndim:
+        lengths = enumerate(zip(array.shape, shape, strict=True))
+        shape = tuple(own if axis in free else n for axis, (own, n) in lengths)
     if (
         array.shape != shape
         and array.size == math.prod(shape)
@@ -301,6 +310,9 @@ def _fit(data: Any, like: Array, where: str) -> Array:
             where=where,
             got=f"{array.dtype}{list(array.shape)}",
             expected=f"{like.dtype}{['any', *like.shape[1:]]}",
+            fix="Input((None, ...)) as the first layer takes sequences of any length"
+            if array.ndim == like.ndim > 1
+            else None,
         )
     with np.errstate(all="ignore"):
         doubtful = array.dtype.kind == "f" and not math.isfinite(array.sum())

@@ -33,6 +33,7 @@ from chainrule.training.case import SampleShape
 from chainrule.training.targets import Output, default_names
 
 Shape = tuple[int | None, ...]
+ANY_AXIS = frozenset(range(1, 32))  # but that of the rows
 
 
 class Model(Trainer):
@@ -416,7 +417,12 @@ class Model(Trainer):
             trainable=lambda: bool(self.trainable_weights),
             several=self._takes_several(),
             labelled=self._own_steps().train is None,
+            free_axes=self._free_axes,
         )
+
+    def _free_axes(self) -> frozenset[int]:
+        """The axes along which batches may differ in length, as far as is declared."""
+        return ANY_AXIS  # its layers refuse what they cannot take
 
 
 _drawn_classes: dict[type, type[Model]] = {}

@@ -81,6 +81,7 @@ class Model:
             the list.
         labelled: whether there must be targets.
         enter: what its host layers make of raw inputs.
+        free_axes: tells the axes along which batches may differ in length.
     """
 
     input_shape: Callable[[], SampleShape | None]
@@ -92,6 +93,7 @@ class Model:
     several: bool | None = False
     labelled: bool = True
     enter: Callable[[Any], Any] = lambda x: x
+    free_axes: Callable[[], frozenset[int]] = frozenset
 
 
 class Preparation:

@@ -13,7 +13,7 @@ from chainrule.functional.recording import Symbol, symbols_in
 from chainrule.ir import tree
 from chainrule.layers import Layer
 from chainrule.layers.host import entered, inside_entry
-from chainrule.models.ends import sample_shape
+from chainrule.models.ends import sample_shape, undeclared
 from chainrule.models.graph import maker
 from chainrule.models.model import Model, Shape
 from chainrule.models.prepare import Outputs
@@ -283,6 +283,10 @@ class Sequential(Model):
 
     def _sample_shape(self) -> SampleShape | None:
         return self._seen_shape or self._declared_shape()
+
+    def _free_axes(self) -> frozenset[int]:
+        """Those of any length in the input, where it is declared."""
+        return undeclared(self._declared_shape() or ())
 
     def _rebuild(self) -> None:
         """After a change of the layers: weights that are there stay."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.buckets import Epochs
 from chainrule.ir import tree
 from chainrule.ir.value import Value
 from chainrule.training.data import Array
@@ -56,6 +57,7 @@ class Stream:
         self.batch_size = batch_size
         self.samples = not hasattr(data, "__iter__")
         self.once = hasattr(data, "__next__")
+        self.numbered = isinstance(data, Epochs)
         self._pending: Iterator[Any] | None = None
         self._order: tuple[int, int] | None = None
 
@@ -72,6 +74,8 @@ class Stream:
         """The first batch, which stays the first; None where there is none."""
         iterator = self.batches(0)
         batch = next(iterator, None)
+        if self.numbered:
+            return batch
         self._pending = iter(()) if batch is None else chain([batch], iterator)
         return batch
 
@@ -88,6 +92,8 @@ class Stream:
             return pending
         if self.samples:
             return self._collated(number)
+        if self.numbered:
+            return iter(self.data.epoch(number))
         return iter(self.data)
 
     def _collated(self, number: int) -> Iterator[Any]:
