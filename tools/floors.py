@@ -81,7 +81,14 @@ FLOORS = (
     Floor("F7", ("models",)),
     Floor(
         "F8",
-        ("applications", "datasets", "diagnose", "explain", "interop"),
+        (
+            "applications",
+            "datasets",
+            "diagnose",
+            "explain",
+            "generation",
+            "interop",
+        ),
         independent=True,
     ),
     # The package itself shows what F0 to F8 make; nothing there may lean on it.

@@ -59,6 +59,7 @@ _MODULES = (
     "data",
     "datasets",
     "explain",
+    "generation",
     "initializers",
     "keras",
     "layers",
