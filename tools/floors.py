@@ -65,6 +65,7 @@ FLOORS = (
             # Reads files into arrays; layers take tables.
             "data",
             "boxes",
+            "text",
         ),
     ),
     Floor(

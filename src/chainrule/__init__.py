@@ -69,6 +69,7 @@ _MODULES = (
     "optimizers",
     "recipes",
     "regularizers",
+    "text",
     "training",
     "utils",
 )
