@@ -9,6 +9,7 @@ which a length may be None: how many rows there are is not known yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,6 +27,8 @@ PartialShape = tuple[int | None, ...]
 PLACEHOLDERS = (2520, 5040)
 
 FEW = 1000  # a longer list of lists is data
+
+_outlining: ContextVar[bool] = ContextVar("outlining", default=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -208,8 +211,24 @@ def _traced(
         outputs.append(found)
         return results
 
-    graph, _ = trace(run, specs, name="outline")
+    token = _outlining.set(None in [n for x in shapes for n in x.shape])
+    try:
+        graph, _ = trace(run, specs, name="outline")
+    finally:
+        _outlining.reset(token)
     return graph.output_specs, outputs[0]
+
+
+def outlining() -> bool:
+    """Whether lengths in force are `PLACEHOLDERS`, which stand for unknown ones.
+
+    A layer with a largest length must not refuse them.
+
+    Example:
+        >>> outlining()
+        False
+    """
+    return _outlining.get()
 
 
 def _common(first: tuple[int, ...], second: tuple[int, ...]) -> PartialShape:

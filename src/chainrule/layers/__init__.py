@@ -6,6 +6,8 @@ from typing import Any
 from chainrule.configurable import serialize
 from chainrule.errors import ArgumentError
 from chainrule.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from chainrule.layers.attention import MultiHeadAttention
+from chainrule.layers.attention_cached import CachedMultiHeadAttention
 from chainrule.layers.augmentation import RandomCrop, RandomFlip
 from chainrule.layers.augmentation_color import (
     RandomBrightness,
@@ -108,6 +110,11 @@ from chainrule.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from chainrule.layers.positions import (
+    PositionEmbedding,
+    SinePositionEncoding,
+    TokenAndPositionEmbedding,
+)
 from chainrule.layers.preprocessing import (
     CategoryEncoding,
     Discretization,
@@ -131,6 +138,7 @@ from chainrule.layers.regularization import (
     SpatialDropout3D,
     StochasticDepth,
 )
+from chainrule.layers.rotary import RotaryEmbedding
 from chainrule.layers.separable import (
     DepthwiseConv1D,
     DepthwiseConv2D,
@@ -139,6 +147,7 @@ from chainrule.layers.separable import (
 )
 from chainrule.layers.shaping import Flatten, Permute, RepeatVector, Reshape
 from chainrule.layers.time_distributed import TimeDistributed
+from chainrule.layers.transformer import TransformerDecoder, TransformerEncoder
 from chainrule.layers.wrapper import SpectralNormalization, Wrapper
 
 # The other names that Keras has for some of them.
@@ -184,6 +193,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "BoxDecoder",
+    "CachedMultiHeadAttention",
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
@@ -251,11 +261,13 @@ __all__ = [
     "Maximum",
     "Minimum",
     "MixUp",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
     "Pipeline",
+    "PositionEmbedding",
     "RMSNormalization",
     "RandAugment",
     "RandomBrightness",
@@ -283,12 +295,14 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "RotaryEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SinePositionEncoding",
     "Softmax",
     "Solarization",
     "SpatialDropout1D",
@@ -302,6 +316,9 @@ __all__ = [
     "TableEncoder",
     "TableFeatures",
     "TimeDistributed",
+    "TokenAndPositionEmbedding",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
@@ -323,6 +340,14 @@ __all__ = [
 ]
 
 for _each in (
+    CachedMultiHeadAttention,
+    MultiHeadAttention,
+    PositionEmbedding,
+    RotaryEmbedding,
+    SinePositionEncoding,
+    TokenAndPositionEmbedding,
+    TransformerDecoder,
+    TransformerEncoder,
     Bidirectional,
     TimeDistributed,
     Embedding,

@@ -106,6 +106,8 @@ def tree_of_shapes(shapes: Any) -> Any:
         >>> tree_of_shapes([None, 3]), tree_of_shapes([[None, 3], (None, 2)])
         ((None, 3), [(None, 3), (None, 2)])
     """
+    if shapes is None:
+        return None
     if isinstance(shapes, Mapping):
         return {key: tree_of_shapes(shape) for key, shape in shapes.items()}
     if any(isinstance(part, (list, tuple, Mapping)) for part in shapes):

@@ -204,19 +204,19 @@ class Layer(Configurable):
         own = type(self).compute_mask is not Layer.compute_mask
         return own or self.supports_masking
 
-    def build_for(self, input_shape: Any) -> None:
+    def build_for(self, input_shape: Any, *others: Any) -> None:
         """Build, unless that has happened, as a call with this input would.
 
         Args:
             input_shape: the shape with the axis of the samples, which may be None; a
                 list or dict of shapes for several inputs.
+            *others: shapes of further arguments, where `build` takes them.
         """
         if not self.built:
-            shape = tree_of_shapes(input_shape)
             around = _around.get()
             path = _join(around.path, self.name)
             with self._inside(_Surroundings(path, around.training)):
-                self._build(shape)
+                self._build(*map(tree_of_shapes, (input_shape, *others)))
 
     def add_weight(
         self,
@@ -412,9 +412,9 @@ class Layer(Configurable):
 
         return tree.tree_map(cast, as_tensors(inputs))
 
-    def _build(self, input_shape: Any) -> None:
+    def _build(self, *shapes: Any) -> None:
         with eagerly():
-            self.build(input_shape)
+            self.build(*shapes)
         self.built = True
 
     def _penalize(self, outputs: Any) -> None:
