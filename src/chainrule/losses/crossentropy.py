@@ -210,6 +210,8 @@ class SparseCategoricalCrossentropy(Loss):
         ignore_class: samples of this label have a loss of 0, and are not counted in a
             mean.
         axis: the axis of the classes.
+        label_smoothing: this share of each label is spread evenly over the classes.
+            Szegedy et al., arXiv 1512.00567.
         **options: see `LossOptions`.
 
     Example:
@@ -223,17 +225,25 @@ class SparseCategoricalCrossentropy(Loss):
         from_logits: bool = False,
         ignore_class: int | None = None,
         axis: int = -1,
+        label_smoothing: float = 0.0,
         **options: Unpack[LossOptions],
     ) -> None:
         super().__init__(**options)
+        check_share(type(self).__name__, "label_smoothing", label_smoothing)
         self.from_logits = from_logits
         self.ignore_class = ignore_class
         self.axis = axis
+        self.label_smoothing = label_smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """The cross-entropy of each sample."""
         return sparse_categorical_crossentropy(
-            y_true, y_pred, self.from_logits, self.ignore_class, self.axis
+            y_true,
+            y_pred,
+            self.from_logits,
+            self.ignore_class,
+            self.axis,
+            self.label_smoothing,
         )
 
     def counted(self, y_true: Any, values: Tensor) -> Tensor | None:

@@ -226,8 +226,9 @@ def sparse_categorical_crossentropy(
     from_logits: bool = False,
     ignore_class: int | None = None,
     axis: int = -1,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
-    """`-log(p[label])`.
+    """`-log(p[label])`; smoothed, a share of the mean of `-log(p)` over the classes.
 
     The label is compared with every class and the rest summed away, which a compiler
     fuses into the softmax. A label outside the classes therefore matches none and
@@ -240,6 +241,7 @@ def sparse_categorical_crossentropy(
         from_logits: whether `y_pred` are logits `x`, with `p = softmax(x)`.
         ignore_class: samples of this label have a loss of 0.
         axis: the axis of the classes.
+        label_smoothing: this share of each label is spread evenly over the classes.
 
     Example:
         >>> loss = sparse_categorical_crossentropy([1], [[0.5, 0.5]])
@@ -250,7 +252,15 @@ def sparse_categorical_crossentropy(
     axis = axis % predicted.ndim
     match = _label_matches(y_true, predicted, ignore_class, axis)
     logs = _log_probabilities(predicted, from_logits, axis)
-    return -functional.sum(functional.where(match, logs, 0.0), axis=axis)
+    if not label_smoothing:
+        return -functional.sum(functional.where(match, logs, 0.0), axis=axis)
+    spread = label_smoothing / predicted.shape[axis]
+    shares = functional.where(match, 1.0 - label_smoothing + spread, spread)
+    shares = functional.astype(shares, logs.dtype)
+    if ignore_class is not None:
+        labels = functional.expand_dims(sparse_labels(y_true, predicted, axis), axis=axis)
+        shares = functional.where(labels == ignore_class, 0.0, shares)
+    return -functional.sum(shares * logs, axis=axis)
 
 
 def _label_matches(
