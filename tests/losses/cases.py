@@ -269,6 +269,14 @@ CLASS_CASES = [
         counted=CLASS != FIRST,
     ),
     Case(
+        losses.SparseCategoricalCrossentropy,
+        {"ignore_class": FIRST, "label_smoothing": 0.2, **LOGITS},
+        CLASS,
+        SCORES,
+        np.where(CLASS == FIRST, 0, -np.sum(SMOOTH * np.log(SHARES), axis=-1)),
+        counted=CLASS != FIRST,
+    ),
+    Case(
         losses.CategoricalGeneralizedCrossEntropy,
         {"q": 0.3},
         CLASS,

@@ -255,12 +255,14 @@ def sparse_categorical_crossentropy(
     if not label_smoothing:
         return -functional.sum(functional.where(match, logs, 0.0), axis=axis)
     spread = label_smoothing / predicted.shape[axis]
-    shares = functional.where(match, 1.0 - label_smoothing + spread, spread)
-    shares = functional.astype(shares, logs.dtype)
+    own = 1.0 - label_smoothing + spread
+    parts = functional.where(match, logs * own, logs * spread)
     if ignore_class is not None:
-        labels = functional.expand_dims(sparse_labels(y_true, predicted, axis), axis=axis)
-        shares = functional.where(labels == ignore_class, 0.0, shares)
-    return -functional.sum(shares * logs, axis=axis)
+        labels = functional.expand_dims(
+            sparse_labels(y_true, predicted, axis), axis=axis
+        )
+        parts = functional.where(labels == ignore_class, 0.0, parts)
+    return -functional.sum(parts, axis=axis)
 
 
 def _label_matches(
