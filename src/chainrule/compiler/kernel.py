@@ -55,6 +55,7 @@ class LoopKernel:
         dtypes: the dtypes of the buffers.
         inside: loops of few points within those of the folds; each point has sums of
             its own.
+        piece: where not 0, threads share the first loop, in pieces of so many.
     """
 
     name: str
@@ -63,6 +64,7 @@ class LoopKernel:
     stages: tuple[Stage, ...]
     dtypes: tuple[DType, ...]
     inside: tuple[Axis, ...] = ()
+    piece: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class ContractKernel:
         dtypes: the dtypes of the buffers.
         run: how many rows of a follow one another, `a.row` elements apart.
         wrap: how far it is from the last row of a run to the first of the next.
+        piece: where not 0, threads share the rows, in pieces of so many.
     """
 
     name: str
@@ -110,6 +113,7 @@ class ContractKernel:
     dtypes: tuple[DType, ...]
     run: int
     wrap: int
+    piece: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +206,7 @@ class Plan:
         arena: where intermediate values lie.
         over: for each value that is written over another, by identity: that other.
         codes: the messages of bounds checks.
+        apart: whether threads run all steps without waiting for one another.
     """
 
     graph: Graph
@@ -210,3 +215,4 @@ class Plan:
     arena: Arena
     over: dict[int, Value]
     codes: list[tuple[Node, int]] = field(default_factory=list)
+    apart: bool = False

@@ -102,7 +102,8 @@ class _Nest:
         if axis is None:
             return emitter.part(count, 1)
         inner = integer(count // axis.extent)
-        first, last = emitter.part(axis.extent, together(axis.extent))
+        piece = self.kernel.piece or together(axis.extent)
+        first, last = emitter.part(axis.extent, piece)
         builder = emitter.builder
         return builder.mul(first, inner), builder.mul(last, inner)
 
@@ -111,7 +112,8 @@ class _Nest:
         emitter, width = self.emitter, self.emitter.lanes
         if self.cut is not lane:
             return emitter.part(-(-lane.extent // width), 1)
-        first, last = emitter.part(lane.extent, together(lane.extent))
+        piece = self.kernel.piece or together(lane.extent)
+        first, last = emitter.part(lane.extent, piece)
         builder, size = emitter.builder, integer(width)
         last = builder.add(last, integer(width - 1))
         return builder.sdiv(first, size), builder.sdiv(last, size)

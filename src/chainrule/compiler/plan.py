@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,8 +34,10 @@ from chainrule.compiler.passes.arrange import (
 )
 from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
+from chainrule.compiler.passes.side_by_side import join_pieces
 from chainrule.compiler.passes.split import split_sums
 from chainrule.compiler.passes.stretches import sum_in_stretches
+from chainrule.compiler.samples import run_apart
 from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.compiler.view import view_base
@@ -58,6 +60,7 @@ def make_plan(
     donations: Sequence[tuple[int, int]] = (),
     guard: int = 0,
     layouts: tuple[Layouts, Layouts] = ({}, {}),
+    samples: int = 0,
 ) -> Plan:
     """Simplify `graph`, fuse it into kernels and place its values.
 
@@ -67,8 +70,9 @@ def make_plan(
             have the layout of `state_strides`, other inputs and outputs are dense.
         guard: bytes to leave unused behind each block of memory.
         layouts: strides of inputs and of outputs that are not dense, by position.
+        samples: of the step of a loop: how many samples threads may keep to.
     """
-    graph = improve_loops(simplify(inline_calls(graph)))
+    graph = join_pieces(improve_loops(simplify(inline_calls(graph))))
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
@@ -86,7 +90,7 @@ def make_plan(
             grouping.add(root)
     over = _donate(graph, grouping, stores, donations) | _carried(graph)
     stored = _Stored(stores, forced, over, wholes)
-    return _assemble(graph, grouping.groups, stored, donations, guard)
+    return _assemble(graph, grouping.groups, stored, donations, guard, samples)
 
 
 def _wholes(
@@ -308,28 +312,50 @@ def _assemble(
     stored: _Stored,
     donations: Sequence[tuple[int, int]],
     guard: int,
+    samples: int,
 ) -> Plan:
     stores, over = stored.stores, stored.over | stored.wholes.within
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
     plan_step = partial(make_plan, guard=guard)
     builder = KernelBuilder(stores, kept, codes, stored.copies, plan_step=plan_step)
-    pieces = {
-        group: _piece(*builder.build(group), stored)
-        for group in groups
-        if not _is_empty(group)
-    }
-    pieces = dict(zip(pieces, _share(list(pieces.values())), strict=True))
+    built = {group: builder.build(group) for group in groups if not _is_empty(group)}
+    apart = _run_apart(list(built.values()), stored, samples)
+    pieces = dict(zip(built, apart or _shared(built.values(), stored), strict=True))
     ordered = _in_order(groups, pieces)
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = {id(value) for value in (*graph.inputs, *graph.outputs)} - inside
-    arena = plan_arena(_lifetimes(ordered, stored, outside), guard)
+    lives = _lifetimes(ordered, stored, outside)
+    if apart:  # a thread may be anywhere
+        lives = [replace(life, first=0, last=len(ordered)) for life in lives]
+    arena = plan_arena(lives, guard)
     barriers = _barriers(ordered, partial(stored.overlap, arena))
+    if apart:
+        barriers = [False] * len(ordered)
     steps = tuple(
         Step(piece.kernel, piece.values, piece.work, piece.parallel, barrier)
         for piece, barrier in zip(ordered, barriers, strict=True)
     )
-    return Plan(graph, steps, stores, arena, over, codes)
+    return Plan(graph, steps, stores, arena, over, codes, bool(apart))
+
+
+def _run_apart(
+    built: list[tuple[Kernel, list[Value]]], stored: _Stored, samples: int
+) -> list[_Piece]:
+    """Kernels whose threads keep to their samples; none where that cannot be."""
+    if not samples:
+        return []
+    within = stored.wholes.within
+    kernels = run_apart(built, samples, stored.stores, within, stored.memory)
+    pairs = zip(kernels or [], built, strict=bool(kernels))
+    return [_piece(kernel, values, stored).shared() for kernel, (_, values) in pairs]
+
+
+def _shared(
+    built: Iterable[tuple[Kernel, list[Value]]], stored: _Stored
+) -> list[_Piece]:
+    """Kernels that threads share each by itself."""
+    return _share([_piece(kernel, values, stored) for kernel, values in built])
 
 
 def _piece(kernel: Kernel, values: list[Value], stored: _Stored) -> _Piece:

@@ -87,7 +87,7 @@ class _Product:
         kernel = self.kernel
         outer = math.prod(axis.extent for axis in kernel.outer)
         part, lanes = self.emitter.part, self.emitter.lanes
-        if outer > 1 and shares_columns(kernel, lanes):
+        if outer > 1 and not kernel.piece and shares_columns(kernel, lanes):
             self._blocks(outer, -(-kernel.n.extent // lanes))
             return
         bounds = integer(0), integer(outer)
@@ -95,6 +95,8 @@ class _Product:
         columns = integer(0), integer(kernel.n.extent)
         if outer >= SHARED_OUTER:
             bounds = part(outer, 1)
+        elif kernel.piece:
+            rows = part(kernel.m.extent, kernel.piece)
         elif shares_columns(kernel, lanes):
             unit = together(kernel.n.extent)
             columns = part(kernel.n.extent, lanes if unit % lanes else unit)

@@ -196,9 +196,9 @@ class Program:
         self.records = np.array(records or [[0] * 4], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
         self._barrier[:] = 0
-        self._records_at, self._barrier_at = map(
-            address_of, (self.records, self._barrier)
-        )
+        self._records_at = address_of(self.records)
+        # nobody waits where there is no barrier
+        self._barrier_at = 0 if self.plan.apart else address_of(self._barrier)
 
     def _entry(self, place: int) -> int:
         """The address of the code of a step."""

@@ -44,7 +44,9 @@ def runner() -> tuple[int, LoadedObject]:
     """The address of `run(context, thread, threads)`, and the object that holds it."""
     pool()
     target = host_target()
-    key = object_key("runner of stretches and scans", target.fingerprint)
+    key = object_key(
+        "runner of stretches and scans, some without barriers", target.fingerprint
+    )
     loaded = load_object(objects().get(key, lambda: compile_module(_text())))
     return loaded.address("run"), loaded
 
@@ -104,8 +106,10 @@ class _Writer:
 
     def write(self) -> None:
         builder, context = self.builder, self.context
-        self.barrier = self.pointer(context, BARRIER_AT)
-        self.many = builder.icmp_signed(">", self.threads, integer(1))
+        self.barrier = self.pointer(context, BARRIER_AT)  # null: nobody waits
+        several = builder.icmp_signed(">", self.threads, integer(1))
+        meets = builder.icmp_signed("!=", self.word(context, BARRIER_AT), integer(0))
+        self.many = builder.and_(several, meets)
         self.first = builder.icmp_signed("==", self.thread, integer(0))
         flushes = builder.icmp_signed("!=", self.word(context, FLUSHES), integer(0))
         with builder.if_then(flushes):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from chainrule.compiler.kernel import Binding, Plan, ScanKernel
 from chainrule.compiler.lower import Store
+from chainrule.compiler.samples import samples_of
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
@@ -23,6 +24,7 @@ class PlanStep(Protocol):
         donations: Sequence[tuple[int, int]],
         *,
         layouts: tuple[Layouts, Layouts],
+        samples: int,
     ) -> Plan:
         """The plan; what the state is donated to takes its place in memory."""
 
@@ -56,7 +58,7 @@ def scan_kernel(
         {place: strides(buffer, True) for place, buffer in targets.items()},
     )
     donations = [(shared + place, place) for place in range(carried)]
-    plan = plan_step(graph, donations, layouts=layouts)
+    plan = plan_step(graph, donations, layouts=layouts, samples=samples_of(node))
 
     def bound(value: Value, buffer: int, sliced: bool) -> Binding:
         if not sliced:

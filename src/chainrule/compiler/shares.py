@@ -59,6 +59,8 @@ def cut_axis(kernel: Kernel, lanes: int) -> Axis | None:
     """
     if isinstance(kernel, LibraryKernel | ScanKernel):
         return None
+    if kernel.piece:
+        return first_axis(kernel)
     if isinstance(kernel, ContractKernel):
         if math.prod(axis.extent for axis in kernel.outer) != 1:
             return None
@@ -66,6 +68,15 @@ def cut_axis(kernel: Kernel, lanes: int) -> Axis | None:
             return kernel.m
         return kernel.n if together(kernel.n.extent) % lanes == 0 else None
     return _cut_loop(kernel, lanes)
+
+
+def first_axis(kernel: LoopKernel | ContractKernel) -> Axis:
+    """The axis of which threads have pieces where the kernel says how large."""
+    if isinstance(kernel, ContractKernel):
+        return kernel.m
+    axis = kernel.rows[0] if kernel.rows else kernel.lane
+    assert axis is not None
+    return axis
 
 
 def _cut_loop(kernel: LoopKernel, lanes: int) -> Axis | None:
@@ -86,11 +97,13 @@ def own_buffers(
     values: Sequence[Value],
     stores: dict[int, Store],
     within: Mapping[int, Value],
+    each: int = 1,
 ) -> set[int]:
     """The buffers of which a position of `axis` touches only what lies at it.
 
     That is, at the same position of the leading axis of the value in the buffer, and of
-    the value that this lies `within`.
+    the value that this lies `within`. With `each`, so many positions of `axis` in a row
+    are one of the leading axis.
     """
     strangers: set[int] = set()
     touched: set[int] = set()
@@ -102,8 +115,9 @@ def own_buffers(
         if (
             not shape
             or strides[0] != whole[0]
-            or shape[0] != axis.extent
-            or not _stays_at(offset, axis, strides[0])
+            or shape[0] * each != axis.extent
+            or strides[0] % each
+            or not _stays_at(offset, axis, strides[0] // each)
         ):
             strangers.add(buffer)
     return touched - strangers
@@ -151,10 +165,55 @@ def _loads(expressions: Sequence[Expression]) -> Iterator[tuple[int, Index]]:
         stack.extend(expression.inputs)
         detail = expression.detail
         if isinstance(detail, Place):
-            yield detail.buffer, detail.offset
+            yield detail.buffer, _guarded(detail.offset, expression.inputs)
             stack.extend(_data(detail.offset))
         elif isinstance(detail, Index):
             stack.extend(_data(detail))
+
+
+def _guarded(offset: Index, conditions: Sequence[Expression]) -> Index:
+    """The offset of a load, over the positions alone at which it is made."""
+    mapping: dict[Axis, Index] = {}
+    for axis, (first, last) in _limits(conditions).items():
+        if 0 <= first <= last < axis.extent:
+            mapping[axis] = of(Axis(last - first + 1)) + first
+    return offset.substitute(mapping) if mapping else offset
+
+
+def _limits(conditions: Sequence[Expression]) -> dict[Axis, tuple[int, int]]:
+    """The first and the last position of axes where all conditions hold."""
+    found: dict[Axis, tuple[int, int]] = {}
+    stack = list(conditions)
+    while stack:
+        condition = stack.pop()
+        if condition.kind == "logical_and":
+            stack.extend(condition.inputs)
+        elif condition.kind in ("less", "less_equal"):
+            axis, first, last = _limit(condition)
+            if axis is not None:
+                known = found.get(axis, (0, axis.extent - 1))
+                found[axis] = max(known[0], first), min(known[1], last)
+    return found
+
+
+def _limit(condition: Expression) -> tuple[Axis | None, int, int]:
+    """What a comparison of one position with a number says of it."""
+    left, right = condition.inputs
+    strict = int(condition.kind == "less")
+    for side, other in ((left, right), (right, left)):
+        if side.kind != "position" or other.kind != "number":
+            continue
+        index: Index = side.detail
+        if len(index.terms) != 1 or index.terms[0][1] != 1:
+            break
+        axis = index.terms[0][0]
+        if not isinstance(axis, Axis):
+            break
+        bound = int(other.detail[2]) - index.constant
+        if side is left:
+            return axis, 0, bound - strict
+        return axis, bound + strict, axis.extent - 1
+    return None, 0, 0
 
 
 def _data(index: Index) -> Iterator[Expression]:

@@ -99,6 +99,7 @@ class _Printer:
             self.lines.append(f"  lanes {self.axis(lane)} in {lane.extent}")
         for axis in kernel.inside:
             self.lines.append(f"  inside {self.axis(axis)} in {axis.extent}")
+        self._pieces(kernel.piece)
 
     def _product(self, kernel: ContractKernel) -> None:
         for axis in kernel.outer:
@@ -111,6 +112,11 @@ class _Printer:
             f"{self.axis(n)} in {n.extent}, "
             f"sum over {kernel.sums} of {_operand(kernel.a)} times {_operand(kernel.b)}"
         )
+        self._pieces(kernel.piece)
+
+    def _pieces(self, piece: int) -> None:
+        if piece:
+            self.lines.append(f"  shared in pieces of {piece}")
 
     def _stage(self, stage: Write | Fold) -> None:
         axes = ", ".join(f"{self.axis(a)} in {a.extent}" for a in stage.axes)

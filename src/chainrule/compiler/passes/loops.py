@@ -1,8 +1,8 @@
 """Scans made cheaper: what one has computed is not computed again by another.
 
 The backward scan of a loop runs each step again from the state it began with. Here the
-forward scan is made to keep what is dear of that, and sums of products over the steps
-become one product behind the loop; not so for loops that are asked to keep nothing.
+forward scan is made to keep what is dear of that, and sums over the steps become one
+product or one sum behind the loop; not so for loops that are asked to keep nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from chainrule.ops import add
 
 @dataclass(frozen=True)
 class Sum:
-    """A state that is a sum of products over the steps.
+    """A state that is a sum over the steps.
 
     Attributes:
-        node: the product of one step.
+        node: the product, or the sum, of one step.
         factors: the stacked inputs of all.
         first: what is added to.
         end: the value of the old graph that it is.
@@ -278,7 +278,7 @@ def _replace(loop: Loop, old: Value, new: Value) -> None:
 
 
 def _sum_behind(loop: Loop) -> None:
-    """Take sums of products out of the state: the sum over all steps is one product."""
+    """Take sums out of the state: the sum over all steps is one product, or one sum."""
     users: dict[int, int] = {}
     for value in [v for node in loop.nodes for v in node.inputs] + loop.results:
         users[id(value)] = users.get(id(value), 0) + 1
@@ -289,7 +289,7 @@ def _sum_behind(loop: Loop) -> None:
         term = _term(begun, total)
         if term is None or users[id(begun)] != 1 or users[id(total)] != 1:
             continue
-        if not _is_product_of_steps(loop, term) or not loop.length:
+        if not _is_own_of_steps(loop, term) or not loop.length:
             continue
         assert term.node is not None
         factors = tuple(loop.stack_of(value) for value in term.node.inputs)
@@ -298,10 +298,10 @@ def _sum_behind(loop: Loop) -> None:
             del field[place]
 
 
-def _is_product_of_steps(loop: Loop, value: Value) -> bool:
-    """Whether a value is a product of two that each step has its own of."""
+def _is_own_of_steps(loop: Loop, value: Value) -> bool:
+    """Whether a value is a product, or a sum, of what each step has its own of."""
     node = value.node
-    if node is None or node.primitive.name != "contract":
+    if node is None or node.primitive.name not in ("contract", "sum"):
         return False
     fixed = {id(v) for v in loop.inner_shared}
     own = all(v.data is None and id(v) not in fixed for v in node.inputs)
@@ -320,7 +320,9 @@ def _term(begun: Value, total: Value) -> Value | None:
 
 
 def _over_steps(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of a product that sums over a first axis of both factors too."""
+    """Parameters of a product or sum that sums over a first axis too."""
+    if "axes" in params:
+        return {**params, "axes": (0, *(axis + 1 for axis in params["axes"]))}
     sums = tuple((0, *(axis + 1 for axis in side)) for side in params["sums"])
     batch = tuple(tuple(axis + 1 for axis in side) for side in params["batch"])
     return {**params, "sums": sums, "batch": batch}
