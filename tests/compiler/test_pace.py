@@ -1,7 +1,15 @@
+import time
+
 import numpy as np
 
 from chainrule.compiler.native_loop import NativeLoop
-from chainrule.compiler.pace import TRIAL_SECONDS, Pace
+from chainrule.compiler.pace import (
+    MOST_SECONDS,
+    SURPRISES,
+    TRIAL_RUNS,
+    TRIAL_SECONDS,
+    Pace,
+)
 from chainrule.ir import Spec, trace
 from chainrule.ir.dtype import float32, int64
 from chainrule.ops import add, multiply, reduce_sum, take
@@ -35,8 +43,43 @@ def test_threads_that_hinder_are_left_alone():
 
 def test_a_trial_takes_little_of_long_steps():
     pace = Pace(2)
-    run(pace, {2: 10 * TRIAL_SECONDS, 1: 30 * TRIAL_SECONDS}, 5)
+    taken = run(pace, {2: 10 * TRIAL_SECONDS, 1: 30 * TRIAL_SECONDS}, 20)
     assert pace.best == 2
+    assert taken[1] == 1 + TRIAL_RUNS
+
+
+def test_a_slow_first_run_decides_nothing():
+    pace = Pace(2)
+    pace.learn(*pace.next(1), 100 * TRIAL_SECONDS)  # memory is touched first
+    run(pace, {2: 5 * TRIAL_SECONDS, 1: 9 * TRIAL_SECONDS}, 20)
+    assert pace.best == 2
+
+
+def test_steps_that_become_slower_call_for_a_trial():
+    pace = Pace(2)
+    run(pace, {2: 5 * TRIAL_SECONDS, 1: 9 * TRIAL_SECONDS}, 10)
+    assert pace.settled == 2
+    for _ in range(SURPRISES):
+        assert run(pace, {2: 20 * TRIAL_SECONDS, 1: 9 * TRIAL_SECONDS}, 1)[2] == 1
+    assert pace.settled is None
+    run(pace, {2: 20 * TRIAL_SECONDS, 1: 9 * TRIAL_SECONDS}, 10)
+    assert pace.best == 1
+
+
+def test_trials_that_agree_become_rare(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    pace, trials = Pace(2), []
+    for _ in range(1000):
+        count, threads = pace.next(1)
+        if threads == 1:
+            trials.append(now[0])
+        seconds = {2: 0.05, 1: 0.09}[threads]
+        now[0] += seconds
+        pace.learn(count, threads, seconds)
+    gaps = np.diff(trials)
+    assert max(gaps) > MOST_SECONDS / 2
+    assert len(trials) < 20
 
 
 def test_a_number_that_was_asked_for_is_kept():

@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import time
 
-TRIAL_SECONDS = 0.004  # how long each number of threads is tried
-SETTLED_SECONDS = 1.0  # how long the better one is kept
+TRIAL_SECONDS = 0.004  # how long each number of threads is tried, at least
+TRIAL_RUNS = 2  # and how often
+SETTLED_SECONDS = 1.0  # how long the better one is kept at first
+MOST_SECONDS = 16.0  # and at last, where trials keep finding the same
 GAIN = 0.95  # what fewer threads must cost, at most, to be preferred
+SLOWER = 1.4  # a step that takes so much longer than in the trial asks for another
+SURPRISES = 3  # where as many follow one another
 
 
 class Pace:
     """Chooses between all threads and one, for one program.
+
+    Both are tried, and the one whose fastest run was faster is kept for a second; for
+    twice as long after each trial that finds the same. Steps that become slower call
+    for a new trial at once. A first run tells nothing: it fills caches, touches memory
+    for the first time and wakes threads.
 
     Args:
         most: the number of threads to choose at most.
@@ -37,17 +46,21 @@ class Pace:
         self.step_seconds: float | None = None
         self._fixed = fixed or most == 1
         self._until = 0.0
+        self._keep = SETTLED_SECONDS
+        self._fastest = 0.0
+        self._surprises = 0
+        self._met: set[int] = set()  # numbers of threads that have run at all
         self._begin_trial()
 
     def _begin_trial(self) -> None:
-        self._spent = {self.most: 0.0, 1: 0.0}
-        self._steps = {self.most: 0, 1: 0}
-        self._first: dict[int, float] = {}
+        self._trial: dict[int, list[tuple[int, float]]] = {self.most: [], 1: []}
+        self._woken: set[int] = set()
 
     def _pending(self) -> int | None:
         """The number of threads that is to be tried now."""
-        for threads, spent in self._spent.items():
-            if spent < TRIAL_SECONDS:
+        for threads, runs in self._trial.items():
+            spent = sum(seconds for _, seconds in runs)
+            if spent < TRIAL_SECONDS or len(runs) < TRIAL_RUNS:
                 return threads
         return None
 
@@ -60,10 +73,9 @@ class Pace:
         threads = self._pending()
         if threads is None:
             return steps, self.best
-        if threads not in self._first:
+        if threads not in self._woken or not self.step_seconds:
             return 1, threads
-        missing = TRIAL_SECONDS - self._spent[threads]
-        wanted = int(missing / max(self._first[threads], 1e-7)) + 1
+        wanted = int(TRIAL_SECONDS / TRIAL_RUNS / max(self.step_seconds, 1e-7)) + 1
         return min(steps, wanted), threads
 
     @property
@@ -82,15 +94,45 @@ class Pace:
     def learn(self, steps: int, threads: int, seconds: float) -> None:
         """Take note that `steps` steps on `threads` threads took so long."""
         self.step_seconds = seconds / steps
-        if self._fixed or self._pending() != threads:
+        if self._fixed:
             return
-        if threads not in self._first:
-            self._first[threads] = seconds / steps
-            if seconds < TRIAL_SECONDS:
-                return  # it woke workers and filled caches: it does not count
-        self._spent[threads] += seconds
-        self._steps[threads] += steps
+        pending = self._pending()
+        if pending is None:
+            self._watch(threads, seconds / steps)
+        elif pending == threads:
+            self._try(steps, threads, seconds)
+
+    def _try(self, steps: int, threads: int, seconds: float) -> None:
+        """Count a run of a trial, and end the trial where it was the last."""
+        new = threads not in self._met
+        if new or (threads not in self._woken and seconds < TRIAL_SECONDS):
+            self._met.add(threads)
+            self._woken.add(threads)
+            return
+        self._woken.add(threads)
+        self._trial[threads].append((steps, seconds))
         if self._pending() is None:
-            many, one = (self._spent[n] / self._steps[n] for n in (self.most, 1))
-            self.best = 1 if one < GAIN * many else self.most
-            self._until = time.perf_counter() + SETTLED_SECONDS
+            self._settle()
+
+    def _settle(self) -> None:
+        """Choose, by the fastest runs of the trial."""
+        many, one = (
+            min(seconds / steps for steps, seconds in self._trial[threads])
+            for threads in (self.most, 1)
+        )
+        best = 1 if one < GAIN * many else self.most
+        self._keep = min(2 * self._keep, MOST_SECONDS)
+        if best != self.best or not self._fastest:
+            self._keep = SETTLED_SECONDS
+        self.best, self._fastest = best, one if best == 1 else many
+        self._surprises = 0
+        self._until = time.perf_counter() + self._keep
+
+    def _watch(self, threads: int, seconds: float) -> None:
+        """Call for a trial where steps have become slower than the trial found."""
+        if threads != self.best:
+            return
+        slower = seconds > SLOWER * self._fastest
+        self._surprises = self._surprises + 1 if slower else 0
+        if self._surprises == SURPRISES:
+            self._keep, self._until = SETTLED_SECONDS / 2, 0.0
