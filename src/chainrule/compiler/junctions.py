@@ -17,6 +17,7 @@ from chainrule.ir.value import Node, Value
 
 LEAST_SIZE = 1 << 14  # elements of a value that is worth a place
 MANY_READS = 3  # stored values of its size that it is computed from
+DEEP_READS = 4  # and where it is not summed down columns
 LONG_FOLD = 32  # elements for each result
 ENDS = 4  # as many kernels as are told apart
 
@@ -45,8 +46,9 @@ def junctions(graph: Graph, roots: Sequence[Value]) -> set[int]:
         found = _reads(node, reads, stored)
         many = sum(2 * size > value.spec.size for size in found.values())
         several, folded = ends.get(id(value), _NONE)
-        wanted = users.get(id(value), 0) > 1 and len(several) > 1 and folded
-        if wanted and many >= MANY_READS and _is_large(node):
+        wanted = users.get(id(value), 0) > 1 and len(several) > 1
+        least = MANY_READS if folded else DEEP_READS
+        if wanted and many >= least and _is_large(node):
             chosen.add(id(value))
             found = {id(value): value.spec.size}
         reads[id(value)] = found

@@ -11,7 +11,7 @@ from chainrule.compiler.emit import Emitter, Scope, integer
 from chainrule.compiler.engine import Target
 from chainrule.compiler.fold_state import FoldState
 from chainrule.compiler.index import Axis
-from chainrule.compiler.inside import one_loop, size_of
+from chainrule.compiler.inside import one_loop, parts, size_of
 from chainrule.compiler.kernel import Fold, LoopKernel, Write
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.shares import LOOP_ROWS, SHARED_ROWS, cut_axis, together
@@ -22,6 +22,8 @@ PIECE = 128  # steps of a piece
 WIDE = 4  # vectors side by side where lanes fold down columns
 DEEP = 64  # rows from which on that pays
 SPARE = 8  # registers that hold something else than sums
+ROW_BLOCKS = 8  # vectors of a row that stays in registers
+ROW_SIZE = 1024  # operations that are written out for such a row
 UNROLLED = 64  # steps of a fold from which on it stays a loop
 UNROLLED_SIZE = 512  # operations that a fold without loop may have
 
@@ -197,7 +199,8 @@ class StageEmitter:
         self.per_row = per_row
         self.inside = inside
         self.points = list(_points(inside))
-        self._short: dict[tuple[Scope, Axis], Scope] = {}
+        self._size = 0
+        self._short: dict[tuple[Scope, Axis, int], Scope] = {}
 
     def run(self, stages: tuple[Write | Fold, ...]) -> None:
         """Emit `stages` in order; what is stored at the point itself comes last.
@@ -205,6 +208,7 @@ class StageEmitter:
         Folds that can share a loop do. A value may be stored over one that later stages
         read at the same point: all of them are computed before the first is stored.
         """
+        self._size = sum(1 for _ in parts(stage.expression for stage in stages))
         late: list[Write] = []
         folded: list[tuple[Fold, list[IRValue]]] = []
         waiting = list(stages)
@@ -214,10 +218,12 @@ class StageEmitter:
                 if len(self.points) == 1:
                     self.emitter.emit(stage.expression)
                 late.append(stage)
+            elif self.per_row and stage.axes:
+                shared_rows = one_row_loop(stage, waiting)
+                waiting = [other for other in waiting if other not in shared_rows]
+                self._row_stages(shared_rows)
             elif isinstance(stage, Write):
                 self._write(stage)
-            elif self.per_row and stage.axes:
-                self._fold_row(stage)
             else:
                 shared = one_loop(stage, waiting)
                 waiting = [other for other in waiting if other not in shared]
@@ -263,24 +269,28 @@ class StageEmitter:
             yield
 
     def _columns(self, axis: Axis, shared: bool) -> Iterator[Scope]:
-        """The blocks of lanes along a row; a row of one block is entered once for all
-        stages, so that they share what they compute."""
-        emitter = self.emitter
-        if axis.extent > emitter.lanes or not shared:
-            whole = integer(0), integer(-(-axis.extent // emitter.lanes))
-            yield from lane_blocks(emitter, axis, whole, exact=True)
+        """The blocks of lanes along a row; those of a short row are written out, and
+        entered again by all stages, so that they share what they compute."""
+        emitter, width = self.emitter, self.emitter.lanes
+        blocks = -(-axis.extent // width)
+        few = blocks == 1 or blocks * self._size <= ROW_SIZE
+        if not (shared and few and blocks <= ROW_BLOCKS):
+            bounds = integer(0), integer(blocks)
+            yield from lane_blocks(emitter, axis, bounds, exact=True)
             return
-        key = (emitter.scope, axis)
-        scope = self._short.get(key)
-        if scope is None:
-            full = axis.extent == emitter.lanes
-            mask = None if full else first_lanes(emitter.lanes, axis.extent)
-            block = emitter.builder.block
-            scope = Scope({axis: integer(0)}, block, axis, mask)
-            self._short[key] = scope
-        emitter.scopes.append(scope)
-        yield scope
-        emitter.scopes.pop()
+        outside = emitter.scope
+        for number in range(blocks):
+            key = (outside, axis, number)
+            scope = self._short.get(key)
+            if scope is None:
+                start, rest = number * width, axis.extent - number * width
+                mask = first_lanes(width, rest) if rest < width else None
+                block = emitter.builder.block
+                scope = Scope({axis: integer(start)}, block, axis, mask)
+                self._short[key] = scope
+            emitter.scopes.append(scope)
+            yield scope
+            emitter.scopes.pop()
 
     # ---- folds -----------------------------------------------------------------------
 
@@ -361,24 +371,36 @@ class StageEmitter:
             position = scope.positions.get(stage.axes[0], position)
         return self.emitter.repeat(position) if wide else position
 
-    def _fold_row(self, stage: Fold) -> None:
-        """All lanes fold one row, then are folded themselves in a fixed tree."""
-        emitter = self.emitter
-        state = FoldState(emitter, stage, wide=True)
-        if is_long_sum(stage):
-            self._fold_row_pieces(stage, state)
+    def _row_stages(self, stages: Sequence[Write | Fold]) -> None:
+        """Stages that share the loop along a row.
+
+        For a fold, all lanes fold the row, then are folded in a fixed tree.
+        """
+        emitter, axes = self.emitter, stages[0].axes
+        folds = [stage for stage in stages if isinstance(stage, Fold)]
+        states = {stage: FoldState(emitter, stage, wide=True) for stage in folds}
+        if len(stages) == 1 and folds and is_long_sum(folds[0]):
+            self._fold_row_pieces(folds[0], states[folds[0]])
+        else:
+            with self._outer_loops(axes[:-1]):
+                for scope in self._columns(axes[-1], len(axes) == 1):
+                    for stage in stages:
+                        if isinstance(stage, Write):
+                            where = stage.buffer, stage.offset
+                            emitter.store(*where, stage.expression)
+                        else:
+                            self._fold_block(stage, states[stage], scope)
+        for stage, state in states.items():
             emitter.set_local(stage.local, state.fold_lanes())
-            return
-        with self._outer_loops(stage.axes[:-1]):
-            for scope in self._columns(stage.axes[-1], len(stage.axes) == 1):
-                value = emitter.vector(stage.expression)
-                position = None
-                if stage.operation.startswith("arg"):
-                    base = scope.positions[stage.axes[-1]]
-                    lanes = emitter.lane_offsets(None, 1)
-                    position = emitter.builder.add(emitter.repeat(base), lanes)
-                state.add(value, position, scope.mask)
-        emitter.set_local(stage.local, state.fold_lanes())
+
+    def _fold_block(self, stage: Fold, state: FoldState, scope: Scope) -> None:
+        """Fold in the elements of one block of a row."""
+        emitter, position = self.emitter, None
+        value = emitter.vector(stage.expression)
+        if stage.operation.startswith("arg"):
+            base = emitter.repeat(scope.positions[stage.axes[-1]])
+            position = emitter.builder.add(base, emitter.lane_offsets(None, 1))
+        state.add(value, position, scope.mask)
 
     def _fold_row_pieces(self, stage: Fold, state: FoldState) -> None:
         """A long sum by all lanes, in pieces with sums of their own."""
@@ -411,6 +433,31 @@ def is_long_sum(stage: Fold) -> bool:
     """
     floats = stage.operation == "sum" and stage.expression.dtype.is_float
     return floats and math.prod(axis.extent for axis in stage.axes) > LONG_SUM
+
+
+def one_row_loop(
+    first: Write | Fold, others: Sequence[Write | Fold]
+) -> list[Write | Fold]:
+    """`first` with those behind it that can share its loop along a row.
+
+    They run over the same axes, follow one another, and need nothing that is known
+    only after the loop. What is stored at the end of a row may stand between them.
+    """
+    shared, locals_ = [first], set()
+    for stage in (first, *others):
+        if isinstance(stage, Write) and not stage.axes:
+            continue
+        needed = {part for part in parts([stage.expression]) if part.kind == "local"}
+        long = isinstance(stage, Fold) and is_long_sum(stage)
+        if stage.axes != first.axes or needed & locals_ or (long and stage is not first):
+            break
+        if stage is not first:
+            shared.append(stage)
+        if isinstance(stage, Fold):
+            locals_.add(stage.local)
+        if long:
+            break
+    return shared
 
 
 def least(emitter: Emitter, first: IRValue, step: int, end: int) -> IRValue:

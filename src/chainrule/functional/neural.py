@@ -370,7 +370,9 @@ def gelu(x: ArrayLike, /, approximate: bool = False) -> Tensor:
     """`x * P(X <= x)` for X normal: `x / 2 * (1 + erf(x / sqrt(2)))`.
 
     Hendrycks, Gimpel, "Gaussian error linear units", arXiv 1606.08415. With
-    `approximate` it is `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`.
+    `approximate` it is `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`,
+    computed as `x * sigmoid(2 * ...)`, which is the same and exact where the tangent is
+    near -1.
 
     Example:
         >>> round(float(gelu(1.0)), 4), round(float(gelu(1.0, approximate=True)), 4)
@@ -382,9 +384,9 @@ def gelu(x: ArrayLike, /, approximate: bool = False) -> Tensor:
         near = clip(value, -10.0, 10.0)
         cube = ops.multiply(ops.multiply(near, near), near)
         inner = ops.add(near, ops.multiply(cube, 0.044715))
-        share = ops.tanh(ops.multiply(inner, math.sqrt(2 / math.pi)))
-    else:
-        share = ops.erf(ops.multiply(value, math.sqrt(0.5)))
+        steep = ops.multiply(inner, 2.0 * math.sqrt(2 / math.pi))
+        return ops.multiply(value, ops.sigmoid(steep))
+    share = ops.erf(ops.multiply(value, math.sqrt(0.5)))
     return ops.multiply(ops.multiply(value, 0.5), ops.add(share, 1.0))
 
 
