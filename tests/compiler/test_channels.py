@@ -257,6 +257,23 @@ def test_what_blocks_add_to_is_stored_once_and_read_by_every_block(
     assert most_read() > depth
 
 
+def test_a_sum_of_many_layers_is_not_added_up_again_in_each() -> None:
+    """What every layer adds to is stored after a few, and read from there."""
+    depth, shape = 12, (256, 64)
+
+    def tower(x: Any, *kernels: Any) -> Any:
+        for kernel in kernels:
+            centred = x - functional.mean(x, axis=-1, keepdims=True)
+            x = x + functional.tanh(centred) @ kernel
+        return x
+
+    specs = [Spec(shape, float32), *[Spec((64, 64), float32)] * depth]
+    graph, _ = trace(lambda *inputs: [tower(*inputs)], specs)
+    steps = make_plan(graph).steps
+    size = math.prod(shape)
+    assert max(sum(v.spec.size >= size for v in step.values) for step in steps) <= 7
+
+
 @pytest.mark.parametrize(
     ("low", "high", "fill"),
     [((0, 1, 2, 0), (0, 2, 1, 0), 0.0), ((0, 0, 3, 0), (0, 0, 0, 0), 7.0)],

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.autodiff.slices import met, value_of
 from chainrule.errors import GradientError
 from chainrule.ir.primitive import check_differentiable
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.trace import constant
 from chainrule.ir.value import Node, Value
-from chainrule.ops import add, broadcast_to, reduce_sum, reshape
+from chainrule.ops import broadcast_to, reduce_sum, reshape
 
 
 def reverse(
@@ -44,7 +45,7 @@ def reverse(
     for node in reversed(tape.order):
         if id(node) in tape.needed:
             _step(node, tape, sums)
-    return [sums.get(id(value)) for value in wrt]
+    return [value_of(sums.get(id(value))) for value in wrt]
 
 
 class _Tape:
@@ -113,7 +114,9 @@ def _step(node: Node, tape: _Tape, sums: dict[int, Any]) -> None:
     specs = _output_specs(node, reached)
     outputs = [reached.get(index) for index in range(len(specs))]
     cotangents = [
-        zeros(spec) if value is None or id(value) not in sums else sums.pop(id(value))
+        zeros(spec)
+        if value is None or id(value) not in sums
+        else value_of(sums.pop(id(value)))
         for value, spec in zip(outputs, specs, strict=True)
     ]
     needed = tape.needed[id(node)]
@@ -139,9 +142,7 @@ def _accumulate(sums: dict[int, Any], value: Value, cotangent: Any) -> None:
             expected=value.spec,
         )
     cotangent = unbroadcast(cotangent, value.spec.shape)
-    if id(value) in sums:
-        cotangent = add(sums[id(value)], cotangent)
-    sums[id(value)] = cotangent
+    sums[id(value)] = met(sums.get(id(value)), cotangent)
 
 
 def unbroadcast(g: Any, shape: Shape) -> Any:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 from chainrule.compiler.emit import Emitter, Scope, integer
 from chainrule.compiler.engine import Target
+from chainrule.compiler.expression import Expression
 from chainrule.compiler.fold_state import FoldState
 from chainrule.compiler.index import Axis
 from chainrule.compiler.inside import one_loop, parts, size_of
@@ -443,18 +444,20 @@ def one_row_loop(
     They run over the same axes, follow one another, and need nothing that is known
     only after the loop. What is stored at the end of a row may stand between them.
     """
-    shared, locals_ = [first], set()
+    shared = [first]
+    known_later: set[Expression] = set()
     for stage in (first, *others):
         if isinstance(stage, Write) and not stage.axes:
             continue
         needed = {part for part in parts([stage.expression]) if part.kind == "local"}
         long = isinstance(stage, Fold) and is_long_sum(stage)
-        if stage.axes != first.axes or needed & locals_ or (long and stage is not first):
+        alone = long and stage is not first
+        if alone or stage.axes != first.axes or needed & known_later:
             break
         if stage is not first:
             shared.append(stage)
         if isinstance(stage, Fold):
-            locals_.add(stage.local)
+            known_later.add(stage.local)
         if long:
             break
     return shared
