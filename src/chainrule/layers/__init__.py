@@ -146,6 +146,7 @@ from chainrule.layers.separable import (
     SeparableConv2D,
 )
 from chainrule.layers.shaping import Flatten, Permute, RepeatVector, Reshape
+from chainrule.layers.text_vectorization import TextVectorization
 from chainrule.layers.time_distributed import TimeDistributed
 from chainrule.layers.transformer import TransformerDecoder, TransformerEncoder
 from chainrule.layers.wrapper import SpectralNormalization, Wrapper
@@ -315,6 +316,7 @@ __all__ = [
     "Subtract",
     "TableEncoder",
     "TableFeatures",
+    "TextVectorization",
     "TimeDistributed",
     "TokenAndPositionEmbedding",
     "TransformerDecoder",
@@ -468,6 +470,7 @@ for _each in (
     Subtract,
     TableEncoder,
     TableFeatures,
+    TextVectorization,
     UnitNormalization,
 ):
     REGISTRY.add(_each)

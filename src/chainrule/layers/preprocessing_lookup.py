@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -140,13 +141,11 @@ class Lookup(HostLayer):
         documents: Counter[Any] = Counter()
         rows = 0
         for batch in _token_batches(data):
-            array = self._read(batch)
-            array = array[:, None] if array.ndim == 1 else array
-            counts.update(array.reshape(-1).tolist())
+            found = self._rows(batch)
+            rows += len(found)
+            counts.update(chain.from_iterable(found))
             if self.output_mode == "tf_idf":
-                rows += len(array)
-                for row in array.reshape(len(array), -1).tolist():
-                    documents.update(set(row))
+                documents.update(chain.from_iterable(map(set, found)))
         for token in (self.mask_token, self.oov_token):
             counts.pop(token, None)
         ranked = sorted(counts.items(), key=lambda pair: (pair[1], pair[0]))[::-1]
@@ -154,9 +153,15 @@ class Lookup(HostLayer):
         self.vocabulary = [token for token, _ in ranked[:most]]
         self._index = None
         if self.output_mode == "tf_idf":
-            found = [np.log1p(rows / (1 + documents[t])) for t in self.vocabulary]
-            mean = float(np.mean(found)) if found else 0.0
-            self.idf_weights = [mean] * self._start() + [float(w) for w in found]
+            weights = [np.log1p(rows / (1 + documents[t])) for t in self.vocabulary]
+            mean = float(np.mean(weights)) if weights else 0.0
+            self.idf_weights = [mean] * self._start() + [float(w) for w in weights]
+
+    def _rows(self, batch: Any) -> Sequence[list[Any]]:
+        """The tokens of each document of a batch."""
+        array = self._read(batch)
+        rows: list[list[Any]] = array.reshape(len(array), -1).tolist()
+        return rows
 
     def call(self, inputs: Any) -> Array:
         """The places of tokens, encoded; or with `invert` the tokens at places."""
@@ -258,7 +263,31 @@ class Lookup(HostLayer):
         raise NotImplementedError
 
 
-class StringLookup(Lookup):
+class OfStrings(Lookup):
+    """What lookups of strings have in common."""
+
+    encoding: str
+
+    def _bucket(self, token: Any) -> int:
+        if self.num_oov_indices == 1:
+            return 0
+        return farmhash64(token.encode(self.encoding)) % self.num_oov_indices
+
+    def _dtype(self) -> Any:
+        return object
+
+    def _read(self, data: Any) -> Array:
+        return read_strings(data, self.encoding)
+
+    def _tokens(self, vocabulary: Any) -> list[Any]:
+        if isinstance(vocabulary, (str, Path)):
+            text = Path(vocabulary).read_text(encoding=self.encoding)
+            return text.splitlines()
+        found: list[Any] = self._read(list(vocabulary)).tolist()
+        return found
+
+
+class StringLookup(OfStrings):
     """Strings to their places in a vocabulary.
 
     Args:
@@ -317,24 +346,6 @@ class StringLookup(Lookup):
             "sparse": sparse,
         }
         self._store(arguments, vocabulary, idf_weights)
-
-    def _bucket(self, token: Any) -> int:
-        if self.num_oov_indices == 1:
-            return 0
-        return farmhash64(token.encode(self.encoding)) % self.num_oov_indices
-
-    def _dtype(self) -> Any:
-        return object
-
-    def _read(self, data: Any) -> Array:
-        return read_strings(data, self.encoding)
-
-    def _tokens(self, vocabulary: Any) -> list[Any]:
-        if isinstance(vocabulary, (str, Path)):
-            text = Path(vocabulary).read_text(encoding=self.encoding)
-            return text.splitlines()
-        found: list[Any] = self._read(list(vocabulary)).tolist()
-        return found
 
 
 class IntegerLookup(Lookup):
