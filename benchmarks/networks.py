@@ -313,7 +313,7 @@ def _named(random: np.random.Generator, name: str, shape: Shape) -> Array:
         return np.ones(shape, np.float32)
     if name.endswith("bias"):
         return np.zeros(shape, np.float32)
-    if name == "table":
+    if name.endswith("table"):
         return random.uniform(-0.05, 0.05, shape).astype(np.float32)
     return _drawn(random, shape)
 

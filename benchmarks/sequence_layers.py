@@ -16,11 +16,19 @@ NORM_EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """A vector for each of so many words; with `mask_zero` word 0 is no word."""
+    """A vector for each of so many words.
+
+    Attributes:
+        words: how many there are.
+        units: the length of a vector.
+        mask_zero: whether word 0 is no word.
+        places: of how many places there are vectors too, which are added; maybe none.
+    """
 
     words: int
     units: int
     mask_zero: bool = False
+    places: int = 0
 
     def result(self, shape: Shape) -> Shape:
         """The shape of what it gives."""
@@ -28,16 +36,10 @@ class Embedding(Layer):
 
     def arrays(self, shape: Shape) -> dict[str, Shape]:
         """Its weights."""
-        return {"table": (self.words, self.units)}
-
-
-@dataclass(frozen=True)
-class Positions(Layer):
-    """Adds a learnt vector to every step."""
-
-    def arrays(self, shape: Shape) -> dict[str, Shape]:
-        """Its weights."""
-        return {"table": shape}
+        found: dict[str, Shape] = {"table": (self.words, self.units)}
+        if self.places:
+            found["places_table"] = (self.places, self.units)
+        return found
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ WARM_SECONDS = 1.0
 COLD_SECONDS = 3.0
 MEMORY_OF_FITS = 1 << 20  # bytes by which 180 fits may raise what a process holds
 TIME_OF_FITS = 1.1
+# twice the length, twice what was added; the square of it would be four times
+LINEAR = 2.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,20 @@ def verdicts(report: Report) -> Iterator[Verdict]:
         if workload.smallest_memory:
             yield from _memory(name, trained)
         yield from _growth(name, trained.systems[OURS])
+    yield from _linear(report)
     yield from _startup(report)
+
+
+def _linear(report: Report) -> Iterator[Verdict]:
+    """Whether memory grows no faster than the length of a text."""
+    found = [report.workloads.get(f"gpt_long{x}") for x in ("_512", "", "_2048")]
+    held = [x.systems[OURS].beyond_data_bytes if x else None for x in found]
+    if held[0] is None or held[1] is None or held[2] is None:
+        return
+    first, second = held[1] - held[0], held[2] - held[1]
+    came = ", ".join(f"{x / 2**20:.0f}" for x in held if x is not None) + " MiB"
+    wanted = "memory linear in the length: 512, 1,024, 2,048"
+    yield Verdict("gpt_long", wanted, came, second <= LINEAR * first)
 
 
 def _speed(name: str, trained: Trained, target: Target) -> Iterator[Verdict]:

@@ -38,8 +38,10 @@ from benchmarks.samples import (
     make_words,
 )
 from benchmarks.sequence_layers import (
+    Block,
     Embedding,
     Gru,
+    LayerNorm,
     Lstm,
 )
 
@@ -427,6 +429,13 @@ PICTURES: dict[str, Workload] = {
     )
 }
 
+
+def _gpt(steps: int) -> tuple[Layer, ...]:
+    """A small GPT-2 (Radford et al., 2019) over characters, as nanoGPT has it."""
+    blocks = (Block(heads=4, hidden=512),) * 4
+    return (Embedding(65, 128, places=steps), *blocks, LayerNorm(), Dense(65))
+
+
 SEQUENCES: dict[str, Workload] = {
     workload.name: workload
     for workload in (
@@ -458,6 +467,50 @@ SEQUENCES: dict[str, Workload] = {
             batch_size=64,
             few_steps=(("keras", 3),),
             targets=(Target(FASTEST, 1.5),),
+        ),
+        Workload(
+            "gpt",
+            "GPT over 65 characters: 4 layers, 4 heads, 128 wide, 64 characters, batch "
+            "12, 240 texts",
+            shape=(64,),
+            layers=_gpt(64),
+            loss="classes",
+            rows=240,
+            batch_size=12,
+            targets=(Target(FASTEST, 1.5),),
+        ),
+        *(
+            Workload(
+                "gpt_long" + suffix,
+                f"the same network on {steps:,} characters, batch 1, {rows} texts",
+                shape=(steps,),
+                layers=_gpt(steps),
+                loss="classes",
+                rows=rows,
+                batch_size=1,
+                targets=(Target(FASTEST, 1.5),) if not suffix else (),
+            )
+            for suffix, steps, rows in (
+                ("", 1_024, 10),
+                ("_512", 512, 4),
+                ("_2048", 2_048, 4),
+            )
+        ),
+        Workload(
+            "encoder",
+            "texts of 2 to 128 of 10,000 words, padded, embedding of 128, two encoder "
+            "blocks of 4 heads, mean, two classes, batch 32, 256 texts",
+            shape=(128,),
+            layers=(
+                Embedding(10_000, 128, mask_zero=True, places=128),
+                *(Block(4, 512, "relu", causal=False, normalize_first=False),) * 2,
+                GlobalAverage(),
+                Dense(2),
+            ),
+            loss="classes",
+            rows=256,
+            batch_size=32,
+            targets=(Target(FASTEST, 1.3),),
         ),
     )
 }

@@ -15,10 +15,10 @@ from benchmarks.networks import (
     Relu,
     walk,
 )
-from benchmarks.sequence_layers import Block, Embedding, LayerNorm, Positions, Recurrent
+from benchmarks.sequence_layers import Block, Embedding, LayerNorm, Recurrent
 from benchmarks.workloads import Workload
 
-SEQUENTIAL = (Embedding, Positions, LayerNorm, Recurrent, Block)
+SEQUENTIAL = (Embedding, LayerNorm, Recurrent, Block)
 REPOSITORY = Path(__file__).resolve().parents[2]
 OURS = "chainrule"
 

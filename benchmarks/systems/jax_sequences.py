@@ -15,11 +15,10 @@ from benchmarks.sequence_layers import (
     Gru,
     LayerNorm,
     Lstm,
-    Positions,
     Recurrent,
 )
 
-KINDS = (Embedding, Positions, LayerNorm, Recurrent, Block)
+KINDS = (Embedding, LayerNorm, Recurrent, Block)
 ACTIVATIONS: dict[str, Any] = {
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     "relu": jax.nn.relu,
@@ -30,9 +29,8 @@ def sequence(layer: Any, weights: Any, x: Any, counts: Any) -> Any:
     """What a layer gives; `counts` says which steps are no padding, where some are."""
     match layer:
         case Embedding():
-            return weights["table"][x]
-        case Positions():
-            return x + weights["table"]
+            vectors = weights["table"][x]
+            return vectors + weights["places_table"] if layer.places else vectors
         case LayerNorm():
             return normalized(x, weights["scale"], weights["bias"])
         case Block():

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.networks import Array
+from benchmarks.systems import keras_blocks
 from benchmarks.systems.keras_style import Style
 from benchmarks.workloads import Workload
 
 THREADS = int(os.environ.get("BENCHMARK_THREADS", "1"))
-STYLE = Style(keras, keras.ops.pad)
+STYLE = Style(keras, keras.ops.pad, keras_blocks)
 
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)

@@ -22,7 +22,15 @@ from benchmarks.networks import (
     Widen,
     branches,
 )
-from benchmarks.sequence_layers import Embedding, Gru, Lstm, Recurrent
+from benchmarks.sequence_layers import (
+    NORM_EPSILON,
+    Block,
+    Embedding,
+    Gru,
+    LayerNorm,
+    Lstm,
+    Recurrent,
+)
 from benchmarks.workloads import (
     BETA_1,
     BETA_2,
@@ -48,10 +56,13 @@ class Style:
     Args:
         library: its module.
         pad: its function that pads as `numpy.pad` does with zeros.
+        blocks: where the blocks of Transformers are.
     """
 
-    def __init__(self, library: Any, pad: Callable[[Any, Any], Any]) -> None:
-        self.library, self.pad = library, pad
+    def __init__(
+        self, library: Any, pad: Callable[[Any, Any], Any], blocks: Any
+    ) -> None:
+        self.library, self.pad, self.blocks = library, pad, blocks
         self.layers = library.layers
 
     def network(self, workload: Workload) -> Any:
@@ -61,7 +72,7 @@ class Style:
         if branches(workload.layers):
             end = self._joined(workload.layers, start)
             return self.library.Model(start, end)
-        dimensions = len(workload.shape) - 1
+        dimensions = 1 if workload.words else len(workload.shape) - 1
         parts = [x for y in workload.layers for x in self._plain(y, dimensions)]
         return self.library.Sequential([start, *parts])
 
@@ -136,11 +147,31 @@ class Style:
                 return [self._kind("GlobalAveragePooling{}D", dimensions)()]
             case Flatten():
                 return [self.layers.Flatten()]
-            case Embedding(words, units, mask_zero):
-                return [self.layers.Embedding(words, units, mask_zero=mask_zero)]
-            case Recurrent():
-                return [self._recurrent(layer)]
+            case Embedding() | LayerNorm() | Recurrent() | Block():
+                return [self._sequential(layer)]
         raise TypeError(f"no such layer: {layer}")
+
+    def _sequential(self, layer: Layer) -> Any:
+        """A layer of sequences."""
+        match layer:
+            case Embedding(words, units, mask_zero, places) if places:
+                kind = self.blocks.TokenAndPositionEmbedding
+                return kind(words, places, units, mask_zero=mask_zero)
+            case Embedding(words, units, mask_zero):
+                return self.layers.Embedding(words, units, mask_zero=mask_zero)
+            case LayerNorm():
+                return self.layers.LayerNormalization(epsilon=NORM_EPSILON)
+            case Block(heads, hidden, activation, causal, normalize_first):
+                name = "TransformerDecoder" if causal else "TransformerEncoder"
+                return getattr(self.blocks, name)(
+                    hidden,
+                    heads,
+                    activation=activation,
+                    normalize_first=normalize_first,
+                    layer_norm_epsilon=NORM_EPSILON,
+                )
+        assert isinstance(layer, Recurrent)
+        return self._recurrent(layer)
 
     def _recurrent(self, layer: Recurrent) -> Any:
         kind = {Lstm: self.layers.LSTM, Gru: self.layers.GRU}[type(layer)]

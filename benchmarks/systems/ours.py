@@ -12,7 +12,7 @@ from benchmarks.networks import Array
 from benchmarks.systems.keras_style import Style
 from benchmarks.workloads import Workload
 
-STYLE = Style(cr, cr.pad)
+STYLE = Style(cr, cr.pad, cr.layers)
 
 
 @dataclass

@@ -17,27 +17,27 @@ from benchmarks.sequence_layers import (
     Gru,
     LayerNorm,
     Lstm,
-    Positions,
     Recurrent,
 )
 
-KINDS = (Embedding, Positions, LayerNorm, Recurrent, Block)
+KINDS = (Embedding, LayerNorm, Recurrent, Block)
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "gelu": functional.gelu,
     "relu": functional.relu,
 }
 
 
-class PositionsBlock(nn.Module):  # type: ignore[misc]
-    """A learnt vector added to every step."""
+class WordsBlock(nn.Module):  # type: ignore[misc]
+    """The vector of each word plus that of its place."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, words: int, places: int, units: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(0.02 * torch.randn(shape))
+        self.words = nn.Embedding(words, units)
+        self.places = nn.Embedding(places, units)
 
     def forward(self, x: Any) -> Any:
         """The sum."""
-        return x + self.table
+        return self.words(x) + self.places.weight
 
 
 class RecurrentBlock(nn.Module):  # type: ignore[misc]
@@ -125,10 +125,10 @@ class Padded(nn.Sequential):  # type: ignore[misc]
 def make_sequence_layer(layer: Any, shape: Shape) -> nn.Module:
     """One layer of those in `KINDS`."""
     match layer:
+        case Embedding(words, units, _, places) if places:
+            return WordsBlock(words, places, units)
         case Embedding(words, units):
             return nn.Embedding(words, units)
-        case Positions():
-            return PositionsBlock(shape)
         case LayerNorm():
             return nn.LayerNorm(shape[-1], NORM_EPSILON)
         case Block():

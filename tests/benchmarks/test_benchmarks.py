@@ -48,7 +48,11 @@ def _setup(environments: Path = REPOSITORY) -> Setup:
     return Setup(2, 1, 0.0, environments, lambda line: None)
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+# the same network three times, with a compilation of seconds each
+LONG_TEXTS = [name for name in SEQUENCES if name.startswith("gpt_long")]
+
+
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in LONG_TEXTS])
 def test_ours_trains_every_workload(name: str, tmp_path: Path) -> None:
     result = Contest(_setup(), _little(name), tmp_path).run([])
     ours = result.systems[OURS]
@@ -208,6 +212,52 @@ def test_pictures_can_be_learnt_mirrored() -> None:
     both = np.concatenate([means, means[:, :, ::-1]])
     apart = np.abs(both[:, None] - both[None]).mean((2, 3, 4))
     assert apart[~np.eye(20, dtype=bool)].min() > 0.5
+
+
+def test_flops_of_sequences_are_counted() -> None:
+    workload = replace(WORKLOADS["lstm"], rows=1)
+    state, inputs, last = 100 * 128 * 512, 100 * 32 * 512, 128 * 10
+    assert workload.flops() == 6 * state + 4 * inputs + 6 * last
+    network = replace(WORKLOADS["gpt_long"], rows=1)
+    dense, scores = 12 * 128 * 128, 1_024 * 128
+    products = 1_024 * (4 * (dense + scores) + 128 * 65)
+    assert network.flops() == 6 * products
+
+
+def test_words_are_those_of_texts() -> None:
+    x, y = make_data(replace(WORKLOADS["encoder"], rows=50))
+    lengths = (x != 0).sum(axis=1)
+    assert x.max() < 10_000
+    assert lengths.min() < 20
+    assert lengths.max() > 100
+    assert all((row[:n] != 0).all() for row, n in zip(x, lengths, strict=True))
+    assert set(y) == {0, 1}
+    x, y = make_data(replace(WORKLOADS["gpt"], rows=50))
+    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+    assert x.max() < 65
+
+
+def test_the_gpt_is_as_large_as_nanogpt() -> None:
+    block = 12 * 128**2 + 13 * 128
+    around = 65 * 128 + 64 * 128 + 2 * 128 + 128 * 65 + 65
+    assert _parameters(WORKLOADS["gpt"]) == 4 * block + around
+
+
+def test_memory_is_linear_or_not() -> None:
+    def given(*held: int) -> Report:
+        names = ("gpt_long_512", "gpt_long", "gpt_long_2048")
+        measured = {
+            name: Trained("a network", 1, 1, 1.0, {OURS: Measured("fit", [1.0])})
+            for name in names
+        }
+        for name, size in zip(names, held, strict=True):
+            measured[name].systems[OURS].beyond_data_bytes = size << 20
+        return replace(_report(), workloads=measured, startup={})
+
+    (linear,) = verdicts.verdicts(given(100, 150, 250))
+    assert (linear.measured, linear.reached) == ("100, 150, 250 MiB", True)
+    (square,) = verdicts.verdicts(given(100, 150, 350))
+    assert not square.reached
 
 
 def test_shapes_of_maps_are_those_of_padded_kernels() -> None:
