@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.ir.dtype import as_dtype, widen
 from chainrule.settings import SETTINGS
 
 
@@ -20,7 +21,12 @@ class Tolerance:
 
 EXACT = Tolerance(0.0, 0.0)
 # the same formula, evaluated in another order
-ROUNDING = {"float32": Tolerance(2e-5, 2e-6), "float64": Tolerance(1e-11, 1e-12)}
+ROUNDING = {
+    "bfloat16": Tolerance(2.0**-7, 1e-30),
+    "float16": Tolerance(2.0**-10, 1e-7),
+    "float32": Tolerance(2e-5, 2e-6),
+    "float64": Tolerance(1e-11, 1e-12),
+}
 # another implementation of the same functions
 PARITY = {"float32": Tolerance(2e-4, 2e-5), "float64": Tolerance(1e-9, 1e-10)}
 # the loss after up to 100 training steps, in which rounding adds up
@@ -33,7 +39,7 @@ Table = dict[str, Tolerance]
 
 def tolerance_of(dtype: object, table: Table | None = None) -> Tolerance:
     """The tolerance for `dtype`; integers and booleans are compared exactly."""
-    return (ROUNDING if table is None else table).get(str(np.dtype(dtype)), EXACT)  # type: ignore[call-overload]
+    return (ROUNDING if table is None else table).get(as_dtype(dtype).name, EXACT)  # type: ignore[arg-type]
 
 
 def assert_close(
@@ -45,8 +51,8 @@ def assert_close(
     assert actual.dtype == expected.dtype, (where, actual.dtype, expected.dtype)
     allowed = tolerance_of(expected.dtype, table)
     np.testing.assert_allclose(
-        actual,
-        expected,
+        widen(actual),
+        widen(expected),
         rtol=allowed.relative,
         atol=allowed.absolute,
         equal_nan=True,

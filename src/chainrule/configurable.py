@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule.errors import ArgumentError
-from chainrule.ir.dtype import DType
+from chainrule.ir.dtype import DType, widen
 from chainrule.ir.value import Value
 
 _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039
@@ -81,7 +81,7 @@ def serialize(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, Value) and value.data is not None:
-        return value.data.tolist()
+        return widen(value.data).tolist()
     if isinstance(value, (list, tuple)):
         return [serialize(part) for part in value]
     if isinstance(value, Mapping):

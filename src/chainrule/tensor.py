@@ -14,7 +14,7 @@ from chainrule.autodiff.levels import TAPE_BIT
 from chainrule.errors import ArgumentError, GradientError, ShapeError, TraceError
 from chainrule.functional.indexing import At
 from chainrule.functional.promotion import check_device
-from chainrule.ir.dtype import DType
+from chainrule.ir.dtype import DType, bfloat16, widen
 from chainrule.ir.value import Value, new_value, use_value_class
 from chainrule.operators import Operators
 from chainrule.ops import stop_gradient
@@ -111,10 +111,12 @@ class Tensor(Operators, Value):
                 fix="choose with chainrule.where(condition, a, b), "
                 "or return the tensor and look at it outside",
             )
-        return self.data
+        return widen(self.data) if self.dtype is bfloat16 else self.data
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A copy of the elements as a NumPy array."""
+        """A copy of the elements as a NumPy array; of bfloat16, which NumPy lacks, in
+        float32.
+        """
         return np.array(self._numbers("Tensor.numpy"))
 
     def item(self) -> bool | int | float:
@@ -286,7 +288,7 @@ class Tensor(Operators, Value):
         if self.data is None:
             return f"Tensor(<traced {self.spec}>)"
         text = np.array2string(
-            self.data, separator=", ", prefix="Tensor(", threshold=200
+            widen(self.data), separator=", ", prefix="Tensor(", threshold=200
         )
         shape = f", shape={self.shape}" if self.size == 0 and self.ndim != 1 else ""
         return f"Tensor({text}{shape}, {rest}"

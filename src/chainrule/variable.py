@@ -122,7 +122,7 @@ class Variable:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers."""
-        data: np.ndarray[Any, Any] = np.array(self._value.data)
+        data: np.ndarray[Any, Any] = np.array(self._value.numpy())
         return data
 
     def __repr__(self) -> str:

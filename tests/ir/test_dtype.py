@@ -13,16 +13,21 @@ import pytest
 from chainrule.errors import DTypeError
 from chainrule.ir.dtype import (
     ALL,
+    HALVES,
     DType,
+    as_array,
     as_dtype,
+    bfloat16,
     bool_,
     float32,
     float64,
     int64,
     promote,
+    widen,
 )
 
 PAIRS = list(itertools.product(ALL, repeat=2))
+STANDARD = [pair for pair in PAIRS if not pair[0].is_half and not pair[1].is_half]
 KIND = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
@@ -30,7 +35,7 @@ def _standard(dtype: DType) -> Any:
     return getattr(array_api_strict, dtype.name)
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS, ids=str)
+@pytest.mark.parametrize(("first", "second"), STANDARD, ids=str)
 def test_promotion_is_that_of_the_standard(first: DType, second: DType) -> None:
     try:
         expected = array_api_strict.result_type(_standard(first), _standard(second))
@@ -57,9 +62,20 @@ def test_promotion_does_not_depend_on_the_order(first: DType, second: DType) -> 
     assert attempt(first, second) is attempt(second, first)
 
 
+def test_floats_of_16_bits_are_promoted_as_the_widest_they_meet() -> None:
+    for half in HALVES:
+        for other in ALL:
+            wider = other in (float32, float64)
+            assert promote(half, other) is (other if wider else half) or other in HALVES
+    assert promote(bfloat16, float16) is float32
+    assert promote(bfloat16, bfloat16) is bfloat16
+
+
 @pytest.mark.parametrize("dtype", ALL, ids=str)
 def test_names_of_a_dtype(dtype: DType) -> None:
-    for name in (dtype, dtype.name, dtype.numpy, dtype.numpy.type):
+    # the record that holds the bits of a bfloat16 has no scalar type of its own
+    types = [] if dtype is bfloat16 else [dtype.numpy.type]
+    for name in (dtype, dtype.name, dtype.numpy, *types):
         assert as_dtype(name) is dtype
         assert dtype == name
     assert as_dtype(dtype.numpy.newbyteorder(">")) is dtype
@@ -81,7 +97,7 @@ def test_python_types_are_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["complex64", "float16", "object", "nonsense", None, 3, "U4"]
+    "wrong", ["complex64", "float128", "object", "nonsense", None, 3, "U4"]
 )
 def test_other_types_are_refused(wrong: Any) -> None:
     assert all(dtype != wrong for dtype in ALL)
@@ -92,3 +108,49 @@ def test_other_types_are_refused(wrong: Any) -> None:
 def test_spec_of_numpy() -> None:
     for dtype in ALL:
         assert as_dtype(np.zeros(1, dtype.numpy).dtype) is dtype
+
+
+def _every_word() -> np.ndarray[Any, Any]:
+    """Every bfloat16."""
+    return np.arange(1 << 16, dtype=np.uint16).view(bfloat16.numpy)
+
+
+def test_every_bfloat16_survives_float32() -> None:
+    words = _every_word()
+    wide = widen(words)
+    back = as_array(wide, bfloat16)
+    missing = np.isnan(wide)
+    assert missing.sum() == 2 * 127
+    np.testing.assert_array_equal(
+        back.view(np.uint16)[~missing], words.view(np.uint16)[~missing]
+    )
+    assert np.isnan(widen(back)[missing]).all()
+
+
+def test_bfloat16_is_the_nearest_and_the_even_one_in_a_tie() -> None:
+    words = _every_word()
+    # finite and not negative, and not so small that float32 has no room between two
+    low = widen(words[0x0080:0x7F7F])
+    high = widen(words[0x0081:0x7F80])
+    gap = high.astype(np.float64) - low
+    for share, expected in ((0.25, low), (0.75, high), (0.499, low), (0.501, high)):
+        numbers = (low + share * gap).astype(np.float32)
+        given = widen(as_array(numbers, bfloat16))
+        np.testing.assert_array_equal(given, expected)
+        np.testing.assert_array_equal(widen(as_array(-numbers, bfloat16)), -given)
+    middle = (low + 0.5 * gap).astype(np.float32)
+    even = np.where(np.arange(len(low)) % 2 == 0, low, high)
+    np.testing.assert_array_equal(widen(as_array(middle, bfloat16)), even)
+
+
+def test_what_is_too_large_for_bfloat16_is_infinite() -> None:
+    largest = np.float32(3.3895314e38)
+    numbers = np.array([largest, 3.4e38, 3.39e38, np.inf, -3.4e38], np.float32)
+    expected = [largest, np.inf, largest, np.inf, -np.inf]
+    assert widen(as_array(numbers, bfloat16)).tolist() == [float(x) for x in expected]
+
+
+def test_arithmetic_on_bits_by_mistake_is_refused() -> None:
+    ones = as_array(np.ones(3), bfloat16)
+    with pytest.raises(TypeError):
+        ones + ones

@@ -15,7 +15,15 @@ import pytest
 from chainrule import ops
 from chainrule.autodiff import grad
 from chainrule.ir import constant
-from chainrule.ir.dtype import FLOATS, SIGNED, UNSIGNED, DType, as_dtype
+from chainrule.ir.dtype import (
+    FLOATS,
+    SIGNED,
+    UNSIGNED,
+    DType,
+    as_array,
+    as_dtype,
+    widen,
+)
 from tests.checks import same_bits
 
 NAN, INF = np.nan, np.inf
@@ -123,7 +131,7 @@ def test_conversion_saturates(dtype: str, target: DType) -> None:
     assert actual.dtype == target.numpy
     if target.is_float:
         with np.errstate(over="ignore"):
-            np.testing.assert_array_equal(actual, x.astype(target.numpy))
+            np.testing.assert_array_equal(widen(actual), widen(as_array(x, target)))
         return
     low, high = np.iinfo(target.numpy).min, np.iinfo(target.numpy).max
 

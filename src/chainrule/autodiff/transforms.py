@@ -12,6 +12,7 @@ from chainrule.autodiff.levels import Level
 from chainrule.autodiff.reverse import ones_like, reverse, zeros_like
 from chainrule.errors import ArgumentError, GradientError, ShapeError
 from chainrule.ir import tree
+from chainrule.ir.dtype import as_array
 from chainrule.ir.trace import as_value, constant
 from chainrule.ir.value import Value
 from chainrule.ops import reshape
@@ -292,7 +293,7 @@ def _rows(
         cotangents[index] = direction
         return pullback(tree.unflatten(structure, cotangents))
 
-    basis = np.eye(spec.size, dtype=spec.dtype.numpy).reshape((spec.size, *spec.shape))
+    basis = as_array(np.eye(spec.size), spec.dtype).reshape((spec.size, *spec.shape))
     found = vmap(pull)(constant(basis))
     return [reshape(g, shape=(*spec.shape, *g.spec.shape[1:])) for g in found]
 

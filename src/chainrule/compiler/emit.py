@@ -12,6 +12,7 @@ from chainrule.compiler.expression import Expression, in_order
 from chainrule.compiler.index import Atom, Axis, FromData, Index, Quotient
 from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number, stored_type
+from chainrule.compiler.kernels.halves import narrowed, widened
 from chainrule.compiler.llvm_types import IRBuilder, IRType, IRValue, ir
 from chainrule.errors import GraphError
 from chainrule.ir.dtype import DType, int64
@@ -406,7 +407,7 @@ class Emitter:
                 place = self.builder.select(condition.value, place, integer(0))
             pointer = self.address(buffer, place)
             value = self.builder.load(pointer, typ=stored_type(dtype))
-            return Emitted(self._register(value, dtype), level)
+            return Emitted(self.register(value, dtype), level)
 
     def _load_lanes(
         self,
@@ -428,7 +429,7 @@ class Emitter:
         else:
             places = self.builder.add(self.splat(base), self.lane_offsets(*lanes))
             value = self._gather(buffer, places, kind, mask, dtype.itemsize)
-        return Emitted(self._register(value, dtype), level)
+        return Emitted(self.register(value, dtype), level)
 
     def _both(self, mask: IRValue | None, condition: Emitted | None) -> IRValue | None:
         if condition is None:
@@ -448,14 +449,18 @@ class Emitter:
         how = [ir.Constant(I32, word) for word in (0, 3, 1)]  # read, keep, data
         self.builder.call(function, [pointer, *how])
 
-    def _register(self, value: IRValue, dtype: DType) -> IRValue:
+    def register(self, value: IRValue, dtype: DType) -> IRValue:
         """A value as loaded, as it is computed with."""
+        if dtype.is_half:
+            return widened(self.builder, dtype, value)
         if not dtype.is_bool:
             return value
         return self.builder.icmp_unsigned("!=", value, number(value.type, 0))
 
     def memory(self, value: IRValue, dtype: DType) -> IRValue:
         """A value as computed with, as it is stored."""
+        if dtype.is_half:
+            return narrowed(self.builder, dtype, value)
         if not dtype.is_bool:
             return value
         return self.builder.zext(value, elementwise.like(value, BYTE))

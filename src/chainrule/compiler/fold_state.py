@@ -8,6 +8,7 @@ from chainrule.compiler.emit import I32, I64, Emitter
 from chainrule.compiler.kernel import Fold
 from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number
+from chainrule.compiler.kernels.halves import rounded
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.ir.dtype import DType
 
@@ -48,6 +49,7 @@ class FoldState:
         b = self.emitter.builder
         old = b.load(self.value, typ=self.kind)
         if self.is_position:
+            value = rounded(b, self.dtype, value)  # equals are equal as they are stored
             self._add_position(value, position, mask, old)
             return
         if mask is not None:

@@ -16,7 +16,7 @@ from chainrule.compiler.kernels import elementwise
 from chainrule.compiler.kernels.elementwise import element_type, number, stored_type
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.errors import GraphError
-from chainrule.ir.dtype import DType, bool_, int64
+from chainrule.ir.dtype import DType, int64
 
 ROWS = (0, 2, 3)  # the buffers of a scatter with rows: what is added to, added, given
 SCATTER_LANES = 16
@@ -53,9 +53,7 @@ class Lines:
         dtype = self.kernel.dtypes[buffer]
         pointer = self.emitter.address(buffer, place)
         value = self.builder.load(pointer, typ=stored_type(dtype))
-        if dtype is bool_:
-            return self.builder.icmp_unsigned("!=", value, number(value.type, 0))
-        return value
+        return self.emitter.register(value, dtype)
 
     def store(self, buffer: int, place: IRValue, value: IRValue) -> None:
         """Write an element of a buffer."""

@@ -20,7 +20,7 @@ from chainrule.compiler.index import (
     unflatten_index,
 )
 from chainrule.errors import GraphError
-from chainrule.ir.dtype import bool_, int64, uint32
+from chainrule.ir.dtype import bool_, int64, uint32, widen
 from chainrule.ir.primitive import Trait
 from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
@@ -115,7 +115,7 @@ class Lowering:
 
     def _make(self, value: Value, indices: Indices) -> Expression:
         if value.data is not None and value.spec.size == 1:
-            return self.pool.number(value.data.item(), value.spec.dtype)
+            return self.pool.number(widen(value.data).item(), value.spec.dtype)
         if id(value) in self.stores:
             return self.load(value, indices)
         if value.node is None:

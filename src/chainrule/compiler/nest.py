@@ -36,7 +36,7 @@ def lanes_for(kernel: LoopKernel, target: Target) -> int:
     lanes fold down the columns of a matrix they are four times as many, so that each
     row gives whole stretches of memory.
     """
-    floats = [d.itemsize for d in kernel.dtypes if d.is_float]
+    floats = [d.compute.itemsize for d in kernel.dtypes if d.is_float]
     writes = [stage for stage in kernel.stages if isinstance(stage, Write)]
     written = [kernel.dtypes[stage.buffer].itemsize for stage in writes]
     every = [d.itemsize for d in kernel.dtypes]

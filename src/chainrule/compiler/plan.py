@@ -32,6 +32,7 @@ from chainrule.compiler.passes.arrange import (
     separate_outputs,
     separate_states,
 )
+from chainrule.compiler.passes.halves import sum_widely
 from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
 from chainrule.compiler.passes.side_by_side import join_pieces
@@ -73,6 +74,7 @@ def make_plan(
         samples: of the step of a loop: how many samples threads may keep to.
     """
     graph = join_pieces(improve_loops(simplify(inline_calls(graph))))
+    graph = sum_widely(graph)
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)

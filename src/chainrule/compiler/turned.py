@@ -57,7 +57,8 @@ def _turned_load(emitter: Emitter, load: Expression, lane: Axis) -> list[IRValue
         step = integer(number * place.offset.coefficient(lane))
         pointer = emitter.address(place.buffer, builder.add(first, step))
         rows.append(builder.load(pointer, typ=kind, align=load.dtype.itemsize))
-    return _exchanged(builder, rows)
+    lines = _exchanged(builder, rows)
+    return [emitter.register(line, load.dtype) for line in lines]
 
 
 def _exchanged(builder: IRValue, rows: list[IRValue]) -> list[IRValue]:

@@ -5,12 +5,10 @@ The last axis of a picture holds red, green and blue.
 
 from __future__ import annotations
 
-import numpy as np
-
 from chainrule.errors import ShapeError
 from chainrule.functional.elementwise import abs, clip, maximum, minimum, remainder
 from chainrule.functional.manipulation import stack
-from chainrule.functional.promotion import ArrayLike, Tensor, promoted_floats
+from chainrule.functional.promotion import ArrayLike, Tensor, finfo, promoted_floats
 from chainrule.functional.searching import where
 
 # how bright the three look: ITU-R BT.601, as Keras and PIL round it
@@ -65,7 +63,7 @@ def rgb_to_hsv(images: ArrayLike, /) -> Tensor:
     red, green, blue = _planes("rgb_to_hsv", images)
     value = maximum(maximum(red, green), blue)
     spread = value - minimum(minimum(red, green), blue)
-    tiny = float(np.finfo(value.spec.dtype.numpy).eps)
+    tiny = finfo(value.spec.dtype).eps
     value_or_one = where(value > tiny, value, 1.0)
     saturation = where(value > tiny, spread / value_or_one, 0.0)
     sixth = 1.0 / (6.0 * where(spread > 0, spread, 1.0))

@@ -25,6 +25,7 @@ from chainrule.ir.dtype import (
     DEFAULT_INT,
     DType,
     DTypeLike,
+    as_array,
     as_dtype,
     int64,
 )
@@ -145,7 +146,8 @@ def full(
     check_device(device)
     plain = type(fill_value) is int and fill_value in (0, 1)
     if plain and dtype is not None and is_eager():  # no operation for biases and slots
-        return constant(np.full(as_shape(shape), fill_value, as_dtype(dtype).numpy))
+        one = as_array(fill_value, as_dtype(dtype))
+        return constant(np.full(as_shape(shape), one))
     fill = (
         as_value(fill_value)
         if dtype is None
@@ -328,7 +330,7 @@ def eye(
     """
     check_device(device)
     kind = as_dtype(dtype) if dtype else DEFAULT_FLOAT
-    return from_numpy(np.eye(n_rows, n_cols, k, dtype=kind.numpy))
+    return from_numpy(np.eye(n_rows, n_cols, k), kind)
 
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:

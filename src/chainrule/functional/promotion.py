@@ -27,6 +27,7 @@ from chainrule.ir.dtype import (
     DType,
     DTypeLike,
     as_dtype,
+    bfloat16,
     bool_,
     promote,
 )
@@ -320,6 +321,10 @@ def finfo(type: ArrayLike, /) -> FloatInfo:
     dtype = as_dtype(type) if _is_dtype(type) else _spec_dtype(type)
     if not dtype.is_float:
         raise DTypeError("not a floating-point dtype", where="finfo", got=dtype)
+    if dtype is bfloat16:  # the exponents of float32, and 7 bits of fraction
+        single = np.finfo(np.float32)
+        least, most = float(single.smallest_normal), float(2.0 - 2.0**-7) * 2.0**127
+        return FloatInfo(16, 2.0**-7, most, -most, least, dtype)
     info = np.finfo(dtype.numpy)
     return FloatInfo(
         bits=dtype.bits,

@@ -154,7 +154,7 @@ def _weights_of(
 ) -> Tensor:
     """The weights for one axis of x, in its dtype."""
     weights = resize_weights(x.spec.shape[axis], size, interpolation, antialias)
-    return constant(weights.astype(x.spec.dtype.numpy))
+    return constant(weights, dtype=x.spec.dtype)
 
 
 def _resized(x: Tensor, axis: int, weights: Tensor) -> Tensor:

@@ -224,8 +224,8 @@ def _coordinates(places: Affine, shape: Shape) -> tuple[Tensor, Tensor]:
     """`x` and `y` of every new pixel in the old picture, `(samples, height, width)`."""
     count, height, width, _ = shape
     dtype = places.a.spec.dtype
-    column = constant(np.arange(width, dtype=dtype.numpy).reshape(1, 1, width))
-    row = constant(np.arange(height, dtype=dtype.numpy).reshape(1, height, 1))
+    column = constant(np.arange(width).reshape(1, 1, width), dtype=dtype)
+    row = constant(np.arange(height).reshape(1, height, 1), dtype=dtype)
 
     def place(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         a, b, c = (ops.reshape(part, shape=(count, 1, 1)) for part in (a, b, c))

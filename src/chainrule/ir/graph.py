@@ -99,7 +99,7 @@ def _compute(
     for position, node in enumerate(graph.nodes):
         operands = [_read(environment, value) for value in node.inputs]
         with np.errstate(all="ignore"):
-            results = node.primitive.reference(*operands, **node.params)
+            results = node.primitive.compute(operands, node.params)
         many = results if node.primitive.multiple else (results,)
         for value, result in zip(node.outputs, many, strict=True):
             environment[id(value)] = np.asarray(result)

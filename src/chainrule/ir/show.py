@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.ir.dtype import widen
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Node, Value
 
@@ -57,7 +58,7 @@ def _letters(number: int) -> str:
 
 def _literal(value: Value) -> str:
     if value.data is not None and value.spec.size == 1 and value.spec.ndim == 0:
-        return str(value.data.item())
+        return str(widen(value.data).item())
     return f"constant {value.spec}"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.ir.dtype import DEFAULT_FLOAT, as_dtype
+from chainrule.ir.dtype import DEFAULT_FLOAT, as_array, as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.primitive import Primitive
 from chainrule.ir.spec import Spec
@@ -52,7 +52,7 @@ class Eager:
         arrays = [_data(value, primitive) for value in inputs]
         spec = primitive.spec(*[value.spec for value in inputs], **params)
         with np.errstate(all="ignore"):
-            result = primitive.reference(*arrays, **params)
+            result = primitive.compute(arrays, params)
         tape = recorded_levels(inputs)
         specs = spec if isinstance(spec, tuple) else (spec,)
         many = result if primitive.multiple else (result,)
@@ -136,8 +136,11 @@ def constant(number: Any, like: Value | None = None, dtype: Any = None) -> Any:
     """A value that holds `number`, with the dtype of `like` unless one is given."""
     if dtype is None and like is not None:
         dtype = like.spec.dtype
-    array = np.asarray(number, dtype=None if dtype is None else as_dtype(dtype).numpy)
-    return new_value(Spec(array.shape, as_dtype(array.dtype)), array)
+    array = np.asarray(number)
+    kind = as_dtype(array.dtype) if dtype is None else as_dtype(dtype)
+    if array.dtype != kind.numpy:
+        array = as_array(number, kind)
+    return new_value(Spec(array.shape, kind), array)
 
 
 def as_value(leaf: Any) -> Any:

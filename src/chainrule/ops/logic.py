@@ -10,14 +10,16 @@ import numpy as np
 from chainrule.errors import DTypeError
 from chainrule.ir.dtype import (
     ALL,
-    FLOATS,
     SIGNED,
     UNSIGNED,
     DType,
+    as_array,
     as_dtype,
     bool_,
     float32,
     float64,
+    is_half,
+    widen,
 )
 from chainrule.ir.primitive import Sample, Trait, per_input
 from chainrule.ir.spec import Spec, broadcast_shapes
@@ -35,6 +37,7 @@ from chainrule.ops.define import (
 )
 
 INTEGERS = (*SIGNED, *UNSIGNED)
+WORDS = (*INTEGERS, float32, float64)  # whose bits can be read as another type
 NOT_A_NUMBER = "its result is a truth value or an integer"
 
 
@@ -243,6 +246,8 @@ def convert(x: Array, dtype: DType) -> Array:
     Not-a-number becomes 0, and a boolean is whether the number differs from 0, as with
     LLVM's saturating conversions, so that every backend agrees.
     """
+    if dtype.is_half or is_half(x):
+        return convert(widen(x), dtype) if is_half(x) else as_array(x, dtype)
     target = dtype.numpy
     if x.dtype.kind != "f" or dtype.kind not in "iu":
         return x.astype(target)
@@ -281,11 +286,13 @@ cast = operation(
 
 
 def _bitcast_spec(x: Spec, dtype: DType) -> Spec:
-    if x.dtype.bits != dtype.bits or x.dtype.is_bool or dtype.is_bool:
+    refused = [kind for kind in (x.dtype, dtype) if kind not in WORDS]
+    if x.dtype.bits != dtype.bits or refused:
         raise DTypeError(
             "bits can be read as another type of the same width only",
             where="bitcast",
             got=f"{x.dtype} as {dtype}",
+            expected="integers, float32 or float64",
         )
     return Spec(x.shape, dtype)
 
@@ -312,7 +319,7 @@ bitcast = operation(
         np.ascontiguousarray(x).view(dtype.numpy).reshape(np.shape(x))
     ),
     not_differentiable="bits are not numbers",
-    dtypes=(*INTEGERS, *FLOATS),
+    dtypes=WORDS,
     samples=_bitcast_samples,
     traits=[Trait.ELEMENTWISE],
     doc="The same bits, read as another dtype of the same width.",

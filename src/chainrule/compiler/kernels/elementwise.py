@@ -10,23 +10,26 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.compiler.kernels import math
+from chainrule.compiler.kernels.halves import rounded
 from chainrule.compiler.kernels.threefry import emit_threefry2x32
 from chainrule.compiler.llvm_types import IRBuilder, IRType, IRValue, ir
 from chainrule.errors import GraphError
-from chainrule.ir.dtype import DType
+from chainrule.ir.dtype import DType, float32
 
 Row = Callable[..., IRValue]
 
 
 def element_type(dtype: DType) -> IRType:
-    """The type of a value in a register; a boolean is one bit."""
+    """The type of a value in a register; a boolean is one bit, a float at least 32."""
     if dtype.is_float:
-        return ir.FloatType() if dtype.bits == 32 else ir.DoubleType()
+        return ir.DoubleType() if dtype.bits == 64 else ir.FloatType()
     return ir.IntType(1 if dtype.is_bool else dtype.bits)
 
 
 def stored_type(dtype: DType) -> IRType:
-    """The type of a value in memory; a boolean is a byte."""
+    """The type of a value in memory; a boolean is a byte, a float of 16 bits a word."""
+    if dtype.is_half:
+        return ir.IntType(16)
     return ir.IntType(8) if dtype.is_bool else element_type(dtype)
 
 
@@ -280,6 +283,9 @@ def _where(
 
 def convert(b: IRBuilder, source: DType, target: DType, x: IRValue) -> IRValue:
     """`x` in another dtype; a float saturates in an integer type."""
+    if target.is_half:
+        return rounded(b, target, convert(b, source, float32, x))
+    source = source.compute
     if source is target:
         return x
     kind = like(x, element_type(target))
@@ -355,6 +361,24 @@ ROWS: dict[str, Row] = {
 }
 
 
+# Where the result leaps, a float of 16 bits counts as it is stored: what compares equal
+# in memory compares equal in registers.
+LEAPS = frozenset(
+    [
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "floor",
+        "ceil",
+        "trunc",
+        "round",
+        "floor_divide",
+        "remainder",
+    ]
+)
+
+
 def emit(
     b: IRBuilder,
     name: str,
@@ -363,6 +387,9 @@ def emit(
     inputs: tuple[IRValue, ...],
 ) -> IRValue:
     """The value of the operation `name` of scalars, or of vectors of one length."""
+    if name in LEAPS or (name == "cast" and not result.is_float):
+        pairs = zip(sources, inputs, strict=True)
+        inputs = tuple(rounded(b, source, x) for source, x in pairs)
     if name == "cast":
         return convert(b, sources[0], result, inputs[0])
     if name == "bitcast":

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.ir.dtype import as_array, widen
 from chainrule.ir.primitive import PRIMITIVES
 from chainrule.ir.value import Node, Value
 
@@ -30,7 +31,7 @@ def _number(value: Value) -> float | None:
     """The number of a constant whose elements are all the same."""
     if value.data is None or value.spec.size != 1:
         return None
-    return float(value.data.reshape(()).item())
+    return float(widen(value.data).reshape(()).item())
 
 
 def _fits(value: Value, node: Node) -> bool:
@@ -79,7 +80,7 @@ def _by_power_of_two(
         return None
     data = inputs[1].data
     assert data is not None
-    inverse = Value(inputs[1].spec, (1 / data).astype(data.dtype))
+    inverse = Value(inputs[1].spec, as_array(1 / widen(data), inputs[1].spec.dtype))
     return apply(PRIMITIVES["multiply"], (inputs[0], inverse), {})
 
 
@@ -88,6 +89,16 @@ def _twice(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
     inner = inputs[0].node
     same = inner is not None and inner.primitive is node.primitive
     return inner.inputs[0] if inner is not None and same else None
+
+
+def _narrowed_back(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # a float of 16 bits, widened and narrowed again -> itself
+    inner = inputs[0].node
+    if inner is None or inner.primitive.name != "cast":
+        return None
+    source, middle = inner.inputs[0], inner.params["dtype"]
+    exact = source.spec.dtype.is_half and middle.is_float and not middle.is_half
+    return source if exact and node.params["dtype"] is source.spec.dtype else None
 
 
 def _same_dtype(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
@@ -175,7 +186,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "subtract": (_minus_zero,),
     "negative": (_twice,),
     "logical_not": (_twice,),
-    "cast": (_same_dtype,),
+    "cast": (_same_dtype, _narrowed_back),
     "reshape": (_same_shape, _reshape_twice),
     "broadcast_to": (_same_shape, _broadcast_twice),
     "permute_dims": (_in_order, _permute_twice),
