@@ -19,6 +19,7 @@ from chainrule.ir.dtype import (
     as_dtype,
     bfloat16,
     bool_,
+    float16,
     float32,
     float64,
     int64,

@@ -71,6 +71,11 @@ class Target:
         """The first part of the triple, such as `x86_64` or `aarch64`."""
         return self.triple.partition("-")[0]
 
+    @property
+    def multiplies_pairs(self) -> bool:
+        """Whether it has dot products of pairs of bfloat16, summed in float32."""
+        return "+avx512bf16" in self.features.split(",") and self.vector_bytes >= 32
+
     def lanes(self, itemsize: int) -> int:
         """How many elements of `itemsize` bytes fill a vector register."""
         return max(1, self.vector_bytes // itemsize)

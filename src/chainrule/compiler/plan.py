@@ -387,7 +387,7 @@ def _lanes(kernel: Kernel) -> int:
     if isinstance(kernel, LoopKernel):
         return lanes_for(kernel, host_target())
     if isinstance(kernel, ContractKernel):
-        return host_target().lanes(kernel.product.dtype.itemsize)
+        return host_target().lanes(kernel.product.dtype.compute.itemsize)
     return 1
 
 

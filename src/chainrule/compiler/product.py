@@ -12,7 +12,7 @@ from chainrule.compiler.engine import Target, host_target
 from chainrule.compiler.expression import Place, in_order
 from chainrule.compiler.index import Axis, Index
 from chainrule.compiler.kernel import ContractKernel, Operand
-from chainrule.compiler.kernels.elementwise import stored_type
+from chainrule.compiler.kernels.elementwise import element_type
 from chainrule.compiler.kernels.gemm import function_type, transposed_product
 from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.llvm_types import IRValue, ir
@@ -45,7 +45,7 @@ Piece: TypeAlias = "tuple[IRValue, IRValue]"
 
 def is_plain(kernel: ContractKernel) -> bool:
     """Whether the product itself is all that is stored, row by row."""
-    if len(kernel.stages) != 1:
+    if len(kernel.stages) != 1 or kernel.product.dtype.is_half:
         return False
     stage = kernel.stages[0]
     unit = stage.offset.coefficient(kernel.n) == 1 or kernel.n.extent == 1
@@ -58,7 +58,7 @@ def emit_product(kernel: ContractKernel, target: Target) -> str:
     Behind the status word it takes the address of the scratch memory and that of the
     building block.
     """
-    lanes = target.lanes(kernel.product.dtype.itemsize)
+    lanes = target.lanes(kernel.product.dtype.compute.itemsize)
     emitter = Emitter("kernel", kernel.dtypes, target, lanes)
     _Product(kernel, emitter).emit()
     return emitter.finish()
@@ -70,7 +70,7 @@ class _Product:
     def __init__(self, kernel: ContractKernel, emitter: Emitter) -> None:
         self.kernel = kernel
         self.emitter = emitter
-        self.item = stored_type(kernel.product.dtype)
+        self.item = element_type(kernel.product.dtype)
         self.block = emitter.builder.ptrtoint(emitter.extra_argument(1), I64)
         self.scratch = self._own_scratch()
         self.streams = streams(kernel)
@@ -262,7 +262,7 @@ class _Product:
         emitter, builder = self.emitter, self.emitter.builder
         pointer = builder.gep(self.scratch, [place], source_etype=self.item)
         kind = ir.VectorType(self.item, emitter.lanes)
-        size = self.kernel.product.dtype.itemsize
+        size = self.kernel.product.dtype.compute.itemsize
         if mask is None:
             value = builder.load(pointer, typ=kind, align=size)
         else:
@@ -363,7 +363,8 @@ def streams(kernel: ContractKernel) -> tuple[Place, ...]:
 def sums_long(kernel: ContractKernel) -> bool:
     """Whether the right operand is read once for many rows of a product."""
     long = math.prod(kernel.sums) >= LONG_SUM
-    return long or block_function(kernel) == "gemm_nt_packed"
+    packed = kernel.product.dtype.is_half or block_function(kernel) == "gemm_nt_packed"
+    return long or packed
 
 
 def tile_rows(kernel: ContractKernel) -> int:
@@ -376,7 +377,7 @@ def tile_rows(kernel: ContractKernel) -> int:
 
 def tile_pitch(kernel: ContractKernel) -> int:
     """From row to row of a tile: as many vectors of columns as there are."""
-    lanes = host_target().lanes(kernel.product.dtype.itemsize)
+    lanes = host_target().lanes(kernel.product.dtype.compute.itemsize)
     return min(-(-kernel.n.extent // lanes) * lanes, TILE_COLUMNS)
 
 
@@ -409,7 +410,7 @@ def block_function(kernel: ContractKernel) -> str:
     if b.row == 1 or b.sums[-1] != 1:
         return "gemm_nn"
     single = kernel.run == kernel.m.extent and len(kernel.sums) <= BLOCK_SUMS
-    if a.sums[-1] != 1 or not single:
+    if a.sums[-1] != 1 or not single or kernel.product.dtype.is_half:
         return "gemm_nt_packed"
     item = kernel.product.dtype.itemsize
     sizes = kernel.m.extent, kernel.n.extent, math.prod(kernel.sums)

@@ -4,10 +4,10 @@ Where the standard leaves a mix undefined, the float wins over the integer and t
 number over the boolean (`int32 + float32 -> float32`), as in JAX and PyTorch; unsigned
 64-bit with a signed integer has no common type and is refused.
 
-The floats of 16 bits, `float16` and `bfloat16`, are formats of storage: what is computed
-with them is computed in float32 and rounded to nearest, ties to even. NumPy has no
-bfloat16; its bits lie in a record of one unsigned number, which can be moved, cut and
-joined as any other array, while arithmetic with it by mistake is an error.
+The floats of 16 bits, `float16` and `bfloat16`, are formats of storage: what is
+computed with them is computed in float32 and rounded to nearest, ties to even. NumPy
+has no bfloat16; its bits lie in a record of one unsigned number, which can be moved,
+cut and joined as any other array, while arithmetic with it by mistake is an error.
 """
 
 from __future__ import annotations

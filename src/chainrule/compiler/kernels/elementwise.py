@@ -363,20 +363,8 @@ ROWS: dict[str, Row] = {
 
 # Where the result leaps, a float of 16 bits counts as it is stored: what compares equal
 # in memory compares equal in registers.
-LEAPS = frozenset(
-    [
-        "equal",
-        "not_equal",
-        "less",
-        "less_equal",
-        "floor",
-        "ceil",
-        "trunc",
-        "round",
-        "floor_divide",
-        "remainder",
-    ]
-)
+LEAPS = frozenset({"equal", "not_equal", "less", "less_equal", "floor", "ceil"})
+LEAPS |= {"trunc", "round", "floor_divide", "remainder"}
 
 
 def emit(

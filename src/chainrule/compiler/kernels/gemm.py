@@ -32,6 +32,7 @@ only: the bits are the same however rows and columns are shared out. `gemm_nn` a
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 
 from chainrule.compiler.cache import object_key, objects
@@ -39,13 +40,15 @@ from chainrule.compiler.engine import Target, compile_module, host_target, load_
 from chainrule.compiler.kernels.gemm_blocked import emit_blocked
 from chainrule.compiler.kernels.gemm_dot import DOT_COLUMNS, emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
+from chainrule.compiler.kernels.gemm_pairs import PairTile, emit_pairs
 from chainrule.compiler.kernels.gemm_panel import emit_panels
 from chainrule.compiler.kernels.register_tile import RegisterTile, declarations
 from chainrule.compiler.kernels.transpose import emit_transpose
 from chainrule.compiler.llvm_types import IRType, ir
 from chainrule.errors import DTypeError
 
-_ELEMENTS = {"float32": "float", "float64": "double"}
+# The type of the result and of the sums.
+_ELEMENTS = {"bfloat16": "float", "float32": "float", "float64": "double"}
 # What each function takes: pointers and integers.
 _ARGUMENTS = {
     "gemm_nn": "piiipipiiiiiiiiiii",
@@ -54,6 +57,7 @@ _ARGUMENTS = {
     "transpose": "pipiii",
 }
 FUNCTIONS = tuple(_ARGUMENTS)
+PAIR_FUNCTIONS = FUNCTIONS[:2]  # those of bfloat16, whose results are float32
 
 
 def function_type(name: str) -> IRType:
@@ -90,13 +94,14 @@ def transposed_product(rows: int, columns: int, k: int, lanes: int) -> str:
     return "gemm_nt" if dots < packed else "gemm_nt_packed"
 
 
-def _check(dtype: str) -> None:
-    if dtype not in _ELEMENTS:
+def _check(dtype: str, target: Target) -> None:
+    known = [n for n in _ELEMENTS if n != "bfloat16" or target.multiplies_pairs]
+    if dtype not in known:
         raise DTypeError(
-            "no matrix products of this type",
+            "no matrix products of this type on this machine",
             where="GemmLibrary",
             got=dtype,
-            expected=" or ".join(_ELEMENTS),
+            expected=" or ".join(known),
         )
 
 
@@ -106,7 +111,7 @@ def module_text(dtype: str, target: Target) -> str:
     Raises:
         DTypeError: products of such elements are not made here.
     """
-    _check(dtype)
+    _check(dtype, target)
     # Machines with vectors of 512 bits have registers for masks.
     tile = RegisterTile.of(
         _ELEMENTS[dtype],
@@ -115,6 +120,11 @@ def module_text(dtype: str, target: Target) -> str:
         masks=target.vector_bytes >= 64,
     )
     width = f'"prefer-vector-width"="{8 * target.vector_bytes}"'
+    ending = f"attributes #0 = {{ nounwind {width} }}"
+    if dtype == "bfloat16":
+        pairs = PairTile(**{f.name: getattr(tile, f.name) for f in fields(tile)})
+        parts = [declarations(pairs), *emit_pairs(pairs), ending]
+        return "\n\n".join(parts) + "\n"
     parts = [
         declarations(tile),
         *emit_panels(tile),
@@ -122,7 +132,7 @@ def module_text(dtype: str, target: Target) -> str:
         *emit_blocked(tile),
         emit_dot_products(tile),
         *emit_transpose(tile),
-        f"attributes #0 = {{ nounwind {width} }}",
+        ending,
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -133,7 +143,8 @@ class GemmLibrary:
     Its functions go when it goes; `gemm_library` gives one that stays.
 
     Args:
-        dtype: `"float32"` or `"float64"`.
+        dtype: `"float32"`, `"float64"`, or `"bfloat16"` where the machine multiplies
+            pairs of them; the results of that are float32.
         target: the machine whose vectors and registers it is made for.
 
     Raises:
@@ -146,7 +157,7 @@ class GemmLibrary:
     """
 
     def __init__(self, dtype: str, target: Target) -> None:
-        _check(dtype)
+        _check(dtype, target)
         self.dtype = dtype
         shape = f"{target.vector_bytes} bytes, {target.vector_registers} registers"
         key = object_key(f"gemm {dtype}, {shape}", target.fingerprint)
@@ -155,7 +166,8 @@ class GemmLibrary:
             key, lambda: compile_module(module_text(dtype, target), passes=False)
         )
         self._object = load_object(code)
-        self._addresses = {name: self._object.address(name) for name in FUNCTIONS}
+        names = PAIR_FUNCTIONS if dtype == "bfloat16" else FUNCTIONS
+        self._addresses = {name: self._object.address(name) for name in names}
 
     def address(self, name: str) -> int:
         """Where one of `FUNCTIONS` lies; it stays there as long as this object."""

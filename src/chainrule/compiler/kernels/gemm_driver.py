@@ -91,12 +91,14 @@ class Driver:
             packs slabs of a B that is contiguous along k.
         code: the function under construction.
         buffer: the address of the packed slab.
+        together: how many batches make a slab.
     """
 
     tile: RegisterTile
     mode: str
     code: Assembly
     buffer: str = ""
+    together: str = ""
 
     def emit(self) -> str:
         """The text of the function `gemm_<mode>`."""
@@ -104,15 +106,20 @@ class Driver:
         if self.mode != "direct":
             room = (DEPTH + tile.lanes) * tile.vectors * tile.lanes
             self.buffer = code.value(f"alloca [{room} x {tile.element}], align 64")
+        self.together = batches_together(code)
+        self.panels()
+        code.do("ret void")
+        return code.text()
+
+    def panels(self) -> None:
+        """All columns, panel by panel."""
+        code, tile = self.code, self.tile
         last = code.add("%columns", tile.lanes - 1)
         vectors = code.value(f"udiv i64 {last}, {tile.lanes}")
-        self.together = batches_together(code)
         with code.loop(vectors) as loop:
             width = next_width(code, tile, code.subtract(vectors, loop.index))
             self.slabs(code.multiply(loop.index, tile.lanes), width)
             loop.step = width
-        code.do("ret void")
-        return code.text()
 
     def call_panel(self, width: str, tail: str, arguments: str) -> None:
         """Call a panel's function; width 0 stands for half a vector."""
@@ -232,7 +239,7 @@ def _copy_vector(
     code.start(after)
 
 
-def _zeros(tile: RegisterTile) -> str:
+def zeros(tile: RegisterTile) -> str:
     """The empty sum. Written out: `memset` would be a symbol to link."""
     code = Assembly(
         "define internal void @zeros(ptr %c, i64 %c_row, i64 %c_wrap, i64 %run, "
@@ -347,5 +354,5 @@ def emit_drivers(tile: RegisterTile) -> list[str]:
     ]
     texts = [driver.emit() for driver in drivers]
     prefetch = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    helpers = [prefetch, _copy(tile), _zeros(tile)]
+    helpers = [prefetch, _copy(tile), zeros(tile)]
     return [*texts, *helpers, _product(tile), _product_packed()]

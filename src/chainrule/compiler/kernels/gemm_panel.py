@@ -20,7 +20,7 @@ from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 # panel walks through again and again stays in the cache nearest but one.
 DEPTH = 512
 
-_PANEL = (
+PANEL = (
     "ptr %a, i64 %a_row, i64 %a_wrap, i64 %a_k, ptr %b, i64 %b_k, ptr %c, "
     "i64 %c_row, i64 %c_wrap, i64 %run, i64 %first, i64 %rows, i64 %k, "
     "i64 %batches, i64 %a_batch, i64 %b_batch, i64 %tail, i1 %accumulate"
@@ -46,16 +46,19 @@ class Panel:
         vectors: width of the panel.
         code: the function under construction.
         mask: the lanes of the last vector that are columns of C.
+        left: the type that elements of A are counted in; that of C unless another.
     """
 
     tile: RegisterTile
     vectors: int
     code: Assembly
     mask: str = ""
+    left: str = ""
 
     def emit(self) -> str:
         """The text of the function."""
         code, rows = self.code, self.tile.height(self.vectors)
+        self.left = self.left or self.tile.element
         self.mask = lanes_below(code, "%tail", self.tile.lanes)
         self.whole = code.compare("eq", "%tail", self.tile.lanes)
         rest = code.value(f"urem i64 %rows, {rows}")
@@ -116,7 +119,7 @@ class Panel:
         ]
         sums = self.sum_batches(start.a, rows, self.initial(targets))
         self.store(targets, sums)
-        return Rows(code.at(element, start.a, offset), line.c, line.place)
+        return Rows(code.at(self.left, start.a, offset), line.c, line.place)
 
     def initial(self, targets: list[list[str]]) -> list[str]:
         """Zeros, or the sums so far, read from C."""
@@ -212,7 +215,7 @@ class Panel:
 
 
 def _panel(tile: RegisterTile, vectors: int, name: str) -> str:
-    signature = f"define internal void @panel_{name}({_PANEL}) #0"
+    signature = f"define internal void @panel_{name}({PANEL}) #0"
     return Panel(tile, vectors, Assembly(signature)).emit()
 
 

@@ -16,7 +16,7 @@ _BLOCK = (
 )
 
 
-def _transposed(code: Assembly, tile: RegisterTile, rows: list[str]) -> list[str]:
+def transposed(code: Assembly, tile: RegisterTile, rows: list[str]) -> list[str]:
     """Transpose in registers."""
     bit = tile.lanes // 2
     while bit:
@@ -38,7 +38,7 @@ def _full_block(code: Assembly, tile: RegisterTile) -> None:
         code.at(element, "%source", code.multiply("%source_row", n)) for n in lanes
     ]
     values = [tile.load(code, address) for address in sources]
-    for number, value in enumerate(_transposed(code, tile, values)):
+    for number, value in enumerate(transposed(code, tile, values)):
         target = code.at(element, "%target", code.multiply("%target_row", number))
         tile.store(code, value, target)
 
@@ -55,7 +55,7 @@ def _edge_block(code: Assembly, tile: RegisterTile) -> None:
         values.append(tile.masked_load(code, source, columns))
     rows = lanes_below(code, "%rows", tile.lanes)
     done = code.fresh("done")
-    for number, value in enumerate(_transposed(code, tile, values)):
+    for number, value in enumerate(transposed(code, tile, values)):
         following = code.fresh("row")
         code.branch(code.compare("sgt", "%columns", number), following, done)
         code.start(following)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from chainrule.compiler.engine import host_target
 from chainrule.compiler.passes.rebuild import Builder, Environment
-from chainrule.ir.dtype import DType, float32
+from chainrule.ir.dtype import DType, bfloat16, float32
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Node, Value
 from chainrule.ops import cast
 
-# operations that add to what they have stored: each sum would be rounded again and again
+# operations that add to what they have stored, and would round it every time
 ADDING = frozenset({"scatter_add", "cumulative_sum"})
 
 
@@ -16,7 +17,8 @@ def sum_widely(graph: Graph) -> Graph:
     """`graph` with sums of floats of 16 bits in float32, where kernels keep them so.
 
     Loops fold in registers, which hold float32 anyway; what adds to memory gets
-    operands and results of 32 bits, and so do products of matrices.
+    operands and results of 32 bits, and so do products of matrices, unless the machine
+    multiplies pairs of bfloat16.
     """
     if not any(_is_widened(node) for node in graph.nodes):
         return graph
@@ -34,9 +36,11 @@ def sum_widely(graph: Graph) -> Graph:
 
 
 def _is_widened(node: Node) -> bool:
-    if not node.outputs[0].spec.dtype.is_half:
-        return False
-    return node.primitive.name in ADDING or node.primitive.name == "contract"
+    dtype, name = node.outputs[0].spec.dtype, node.primitive.name
+    if name == "contract":
+        native = dtype is bfloat16 and host_target().multiplies_pairs
+        return dtype.is_half and not native
+    return dtype.is_half and name in ADDING
 
 
 def _widened(
