@@ -189,6 +189,8 @@ class Tensor(Operators, Value):
         to (DLPack 1.0), else it is copied.
         """
         data = self._numbers("Tensor.__dlpack__")
+        if self.dtype is bfloat16:
+            raise BufferError("NumPy cannot export bfloat16: x.astype('float32') can be")
         if dl_device not in (None, _CPU):
             raise BufferError("the elements are in the memory of the CPU")
         if copy is False and max_version is None:

@@ -15,6 +15,7 @@ from chainrule.errors import ArgumentError, DTypeError
 from chainrule.ir.dtype import ALL, FLOATS, SIGNED, UNSIGNED, as_dtype
 
 NAMES = [dtype.name for dtype in ALL]
+STANDARD = [dtype.name for dtype in ALL if not dtype.is_half]
 every_name = st.sampled_from(NAMES)
 
 
@@ -26,7 +27,7 @@ def oracle(*operands: Any) -> str | None:
         return None
 
 
-@given(every_name, every_name)
+@given(st.sampled_from(STANDARD), st.sampled_from(STANDARD))
 def test_two_dtypes_are_promoted_by_the_standards_table(
     first: str, second: str
 ) -> None:
@@ -149,7 +150,9 @@ def test_kinds_are_those_of_the_standard(name: str) -> None:
         "numeric",
     )
     for kind in (*kinds, ("bool", "integral")):
-        expected = strict.isdtype(getattr(strict, name), kind)
+        # beyond the standard, floats of 16 bits are floats as others
+        known = name if name in STANDARD else "float32"
+        expected = strict.isdtype(getattr(strict, known), kind)
         assert cr.isdtype(name, kind) is expected
     assert cr.isdtype(name, as_dtype(name))
     with pytest.raises(ArgumentError, match="kind"):

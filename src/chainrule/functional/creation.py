@@ -146,8 +146,9 @@ def full(
     check_device(device)
     plain = type(fill_value) is int and fill_value in (0, 1)
     if plain and dtype is not None and is_eager():  # no operation for biases and slots
-        one = as_array(fill_value, as_dtype(dtype))
-        return constant(np.full(as_shape(shape), one))
+        kind = as_dtype(dtype)
+        one = as_array(fill_value, kind)
+        return constant(np.full(as_shape(shape), one, kind.numpy))
     fill = (
         as_value(fill_value)
         if dtype is None

@@ -351,5 +351,9 @@ def iinfo(type: ArrayLike, /) -> IntegerInfo:
 
 
 def dtypes_of_kind(kind: Any = None) -> dict[str, DType]:
-    """The dtypes of `kind` by name; all of them for None."""
-    return {d.name: d for d in ALL if kind is None or isdtype(d, kind)}
+    """The standard's dtypes of `kind` by name; all of them for None.
+
+    The floats of 16 bits are no part of the standard, and not listed.
+    """
+    known = [dtype for dtype in ALL if not dtype.is_half]
+    return {d.name: d for d in known if kind is None or isdtype(d, kind)}
