@@ -190,7 +190,7 @@ class Tensor(Operators, Value):
         """
         data = self._numbers("Tensor.__dlpack__")
         if self.dtype is bfloat16:
-            raise BufferError("NumPy cannot export bfloat16: x.astype('float32') can be")
+            raise BufferError("NumPy has no bfloat16: export x.astype('float32')")
         if dl_device not in (None, _CPU):
             raise BufferError("the elements are in the memory of the CPU")
         if copy is False and max_version is None:

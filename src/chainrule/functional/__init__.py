@@ -202,8 +202,9 @@ from chainrule.functional.searching import (
     unique_values,
     where,
 )
-from chainrule.ir.dtype import bool_ as bool
 from chainrule.ir.dtype import (
+    bfloat16,
+    float16,
     float32,
     float64,
     int8,
@@ -215,6 +216,7 @@ from chainrule.ir.dtype import (
     uint32,
     uint64,
 )
+from chainrule.ir.dtype import bool_ as bool
 from chainrule.ir.spec import broadcast_shapes
 
 __all__ = [
@@ -236,6 +238,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "bfloat16",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -276,6 +279,7 @@ __all__ = [
     "eye",
     "finfo",
     "flip",
+    "float16",
     "float32",
     "float64",
     "floor",

@@ -136,11 +136,12 @@ def constant(number: Any, like: Value | None = None, dtype: Any = None) -> Any:
     """A value that holds `number`, with the dtype of `like` unless one is given."""
     if dtype is None and like is not None:
         dtype = like.spec.dtype
-    array = np.asarray(number)
-    kind = as_dtype(array.dtype) if dtype is None else as_dtype(dtype)
-    if array.dtype != kind.numpy:
+    kind = None if dtype is None else as_dtype(dtype)
+    if kind is not None and kind.is_half:
         array = as_array(number, kind)
-    return new_value(Spec(array.shape, kind), array)
+    else:
+        array = np.asarray(number, None if kind is None else kind.numpy)
+    return new_value(Spec(array.shape, kind or as_dtype(array.dtype)), array)
 
 
 def as_value(leaf: Any) -> Any:
