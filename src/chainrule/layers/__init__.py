@@ -8,6 +8,8 @@ from chainrule.errors import ArgumentError
 from chainrule.layers.activation_layers import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from chainrule.layers.attention import MultiHeadAttention
 from chainrule.layers.attention_cached import CachedMultiHeadAttention
+from chainrule.layers.attention_grouped import GroupedQueryAttention
+from chainrule.layers.attention_plain import AdditiveAttention, Attention
 from chainrule.layers.augmentation import RandomCrop, RandomFlip
 from chainrule.layers.augmentation_color import (
     RandomBrightness,
@@ -181,7 +183,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "AugMix",
     "AutoContrast",
     "Average",
@@ -240,6 +244,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupedQueryAttention",
     "Hashing",
     "HostLayer",
     "Identity",
@@ -342,6 +347,9 @@ __all__ = [
 ]
 
 for _each in (
+    AdditiveAttention,
+    Attention,
+    GroupedQueryAttention,
     CachedMultiHeadAttention,
     MultiHeadAttention,
     PositionEmbedding,

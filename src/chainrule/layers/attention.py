@@ -223,6 +223,7 @@ class ProjectedAttention(SeveralInputs):
         key = None if key is (query if value is None else value) else key
         mask = self._seen(query, value, key, (value_mask, key_mask))
         queries, keys, values = self._projected(query, value, key)
+        queries, keys = self.place(queries, keys)
         layout = self._layout(queries.ndim)
         mask = both(mask, self._window(layout, queries, keys))
         q, k, v = layout.flat(queries, keys, values)
@@ -241,6 +242,21 @@ class ProjectedAttention(SeveralInputs):
         value = query if value is None else value
         key = value if key is None else key
         return self.query_dense(query), self.key_dense(key), self.value_dense(value)
+
+    def place(
+        self, query: Tensor, key: Tensor, start: Any = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys by heads as they shall meet; by default as they are.
+
+        A subclass may turn them by where they stand, with `RotaryEmbedding` for one.
+
+        Args:
+            query: `(samples, T, heads, size)`.
+            key: `(samples, S, heads, size)`.
+            start: the place of the first step of both; with a cache, where it is
+                updated.
+        """
+        return query, key
 
     def _attend(
         self,

@@ -103,10 +103,12 @@ class CachedMultiHeadAttention(MultiHeadAttention):
     ) -> tuple[Tensor, Tensor]:
         """Queries by heads, and the cache with what is new in it."""
         if index is None:
-            return self.query_dense(query), cache
+            queries = self.query_dense(query)
+            return self.place(queries, cache[:, 0])[0], cache
         value, key = others
         value = None if value is query else value
         queries, keys, values = self._projected(query, value, key)
+        queries, keys = self.place(queries, keys, index)
         new = functional.stack([keys, values], axis=1)
         return queries, spliced(cache, new, index, 2)
 

@@ -41,6 +41,9 @@ class TransformerBlock(SeveralInputs):
 
     supports_masking = True
 
+    # The layer of attention that is made; a subclass may name another.
+    attention: type[MultiHeadAttention] = CachedMultiHeadAttention
+
     feedforward_layer_norm: LayerNormalization
     feedforward_dropout: Dropout
 
@@ -81,11 +84,9 @@ class TransformerBlock(SeveralInputs):
             )
         return width // self.num_heads
 
-    def _build_attention(
-        self, kind: Any, name: str, shapes: tuple[InputShape, ...]
-    ) -> Any:
+    def _build_attention(self, name: str, *shapes: InputShape) -> Any:
         """A layer of attention from the first shape into the last."""
-        layer = kind(
+        layer = self.attention(
             self.num_heads,
             self._head_size(shapes[0]),
             dropout=self.dropout,
@@ -183,11 +184,12 @@ class TransformerEncoder(TransformerBlock):
     """
 
     tensors = ("inputs",)
+    attention = MultiHeadAttention
 
     def build(self, input_shape: InputShape) -> None:
         """Make attention and the network."""
         self.self_attention_layer = self._build_attention(
-            MultiHeadAttention, "self_attention_layer", (input_shape,)
+            "self_attention_layer", input_shape
         )
         self.self_attention_layer_norm, self.self_attention_dropout = (
             self._build_around("self_attention", input_shape)
@@ -278,14 +280,14 @@ class TransformerDecoder(TransformerBlock):
             decoder_sequence_shape: `(samples, steps, features)`.
             encoder_sequence_shape: likewise; None for a block that sees one sequence.
         """
-        shape, kind = decoder_sequence_shape, CachedMultiHeadAttention
-        self.self_attention = self._build_attention(kind, "self_attention", (shape,))
+        shape = decoder_sequence_shape
+        self.self_attention = self._build_attention("self_attention", shape)
         self.self_attention_layer_norm, self.self_attention_dropout = (
             self._build_around("self_attention", shape)
         )
         if encoder_sequence_shape is not None:
             self.cross_attention = self._build_attention(
-                kind, "cross_attention", (shape, encoder_sequence_shape)
+                "cross_attention", shape, encoder_sequence_shape
             )
             self.cross_attention_layer_norm, self.cross_attention_dropout = (
                 self._build_around("cross_attention", shape)

@@ -23,6 +23,7 @@ from chainrule.errors import ArgumentError
 from chainrule.layers.convolution import Convolution, ConvolutionTranspose
 from chainrule.layers.regularization import RandomLayer
 from chainrule.layers.separable import DepthwiseConvolution
+from chainrule.models.foreign_attention import partners, split
 from chainrule.training.data import Array
 from chainrule.training.saving import Arrays
 from chainrule.variable import Variable
@@ -111,7 +112,11 @@ def translate(
     Raises:
         ArgumentError: when `mapping` names a layer that the model does not have.
     """
-    pairs, rest, undecided = _paired(targets, modules, layout, mapping)
+    attention = {}
+    if layout == TORCH:
+        attention = partners([target.path for target in targets], modules)
+        modules = _split(modules) if attention else modules
+    pairs, rest, undecided = _paired(targets, modules, layout, mapping, attention)
     arrays: Arrays = {}
     sources: dict[str, str] = {}
     for target, module in pairs:
@@ -136,13 +141,14 @@ def _paired(
     modules: Sequence[Module],
     layout: str | None,
     mapping: Any,
+    attention: Mapping[str, str],
 ) -> tuple[Pairs, list[Module], str | None]:
     """Pairs; the layers of the file without one; why some are not decided."""
     by_path = {target.path: target for target in targets}
     pairs: Pairs = []
     waiting: list[Module] = []
     rest: list[Module] = []
-    told = _told(modules, by_path, mapping)
+    told = {**attention, **_told(modules, by_path, mapping)}
     for module in modules:
         path = told.get(module.name, module.name.replace(".", "/"))
         target = by_path.get(path or "")
@@ -154,6 +160,25 @@ def _paired(
             waiting.append(module)
     found, left, undecided = _in_order(list(by_path.values()), waiting, layout)
     return pairs + found, rest + left, undecided
+
+
+def _split(modules: Sequence[Module]) -> list[Module]:
+    """The layers of a file, with attention as three layers of one projection each."""
+    found = []
+    for module in modules:
+        parts = split(module.arrays)
+        if parts is None:
+            found.append(module)
+            continue
+        for part, held in parts.items():
+            found.append(
+                Module(
+                    f"{module.name}.{part}" if module.name else part,
+                    {last: array for last, (_, array) in held.items()},
+                    {last: module.full[source] for last, (source, _) in held.items()},
+                )
+            )
+    return found
 
 
 def _told(
@@ -263,6 +288,13 @@ def _inputs_first(layer: Any, array: Array) -> Array:
     return _channels_last(layer, array.T) if array.ndim == 2 else array
 
 
+def _by_heads(layer: Any, array: Array) -> Array:
+    """(out, in) as (in, heads, size), or as (heads, size, out); a bias by heads."""
+    variable = layer.kernel if array.ndim == 2 else layer.bias
+    fits = array.size == math.prod(variable.shape)
+    return array.T.reshape(variable.shape) if fits else array
+
+
 def _of_shared_axes(layer: Any, array: Array) -> Array:
     """The slopes of channels as an array with an axis for every position."""
     shape: tuple[int, ...] = layer.alpha.shape
@@ -334,6 +366,10 @@ FROM_TORCH: dict[type, dict[str, tuple[str, Turn]]] = {
     ConvolutionTranspose: {"kernel": ("weight", _taps_first), "bias": BIAS},
     DepthwiseConvolution: {"kernel": ("weight", _by_channel), "bias": BIAS},
     layers.Dense: {"kernel": ("weight", _inputs_first), "bias": BIAS},
+    layers.EinsumDense: {
+        "kernel": ("weight", _by_heads),
+        "bias": ("bias", _by_heads),
+    },
     layers.BatchNormalization: {
         **AFFINE,
         "moving_mean": ("running_mean", _channels_last),
