@@ -19,3 +19,4 @@ def test_layers_have_the_other_names_that_keras_has() -> None:
             assert short in layers.__all__
     assert layers.SeparableConvolution2D is layers.SeparableConv2D
     assert layers.SeparableConvolution1D is layers.SeparableConv1D
+    assert layers.GroupQueryAttention is layers.GroupedQueryAttention

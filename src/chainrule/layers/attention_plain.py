@@ -18,69 +18,40 @@ from chainrule.layers.regularization import check_rate
 MODES = ("dot", "concat")
 
 
-class Attention(Layer):
-    """Values, averaged with weights by how well their keys answer to each query.
-
-    `softmax(score(query, key)) @ value`, of inputs `[query, value]` or
-    `[query, value, key]`, with `(samples, T, features)` for queries and
-    `(samples, S, features)` for the others. The score is `scale * query @ key`, or with
-    `score_mode="concat"` `weight * sum(tanh(scale * (query + key)))`. Luong, Pham,
-    Manning, "Effective approaches to attention-based neural machine translation", EMNLP
-    2015.
+class PlainAttention(Layer):
+    """Base of attention without projections: a subclass says how keys are scored.
 
     Args:
         use_scale: whether there is a learnt `scale`.
-        score_mode: `dot` or `concat`.
         dropout: the share of the weights of attention that is dropped in training.
         seed: mixed into the key of dropout.
         **options: see `LayerOptions`.
-
-    Raises:
-        ArgumentError: for an unknown mode, a rate that is no share, or inputs that are
-            no list.
-        ShapeError: when the inputs do not fit one another.
-
-    Example:
-        >>> query, value = functional.zeros((2, 3, 8)), functional.zeros((2, 5, 8))
-        >>> Attention()([query, value]).shape
-        (2, 3, 8)
     """
 
     supports_masking = True
 
     scale: Any = None
-    concat_score_weight: Any = None
 
     def __init__(
         self,
         use_scale: bool = False,
-        score_mode: str = "dot",
         dropout: float = 0.0,
         seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        if score_mode not in MODES:
-            raise ArgumentError(
-                "unknown way of scoring",
-                where=self.name,
-                got=f"score_mode={score_mode!r}",
-                expected=", ".join(map(repr, MODES)),
-            )
         self.use_scale = use_scale
-        self.score_mode = score_mode
         self.dropout = check_rate(self.name, dropout)
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
-        """Make the scale, and the weight of the sums."""
-        self._check(input_shape)
-        if self.use_scale:
-            self.scale = self.add_weight("scale", (), "ones")
-        if self.score_mode == "concat":
-            self.concat_score_weight = self.add_weight(
-                "concat_score_weight", (), "ones"
-            )
+    @property
+    def products(self) -> bool:
+        """Whether scores are products, so that they need not be stored."""
+        return False
+
+    def score(self, query: Tensor, key: Tensor) -> Tensor:
+        """How well each key answers to each query, `(samples, T, S)`."""
+        raise NotImplementedError
 
     def call(
         self,
@@ -112,7 +83,7 @@ class Attention(Layer):
         masks = [None, None] if mask is None else list(mask)
         seen = _flags(masks[1])
         weights = None
-        if return_attention_scores or self.score_mode == "concat" or self._sums:
+        if return_attention_scores or not self.products:
             weights = self._averaging(query, key, seen, training, use_causal_mask)
             outputs = functional.matmul(weights, value)
         else:
@@ -121,9 +92,6 @@ class Attention(Layer):
         if counts is not None:
             outputs = functional.where(counts[..., None], outputs, 0.0)
         return (outputs, weights) if return_attention_scores else outputs
-
-    # Whether queries and keys are added, and not multiplied.
-    _sums = False
 
     def _products(
         self,
@@ -154,7 +122,9 @@ class Attention(Layer):
         self, query: Tensor, key: Tensor, seen: Any, training: bool, causal: bool
     ) -> Tensor:
         """The weights `(samples, T, S)`, dropped in training."""
-        scores = self._scores(query, key)
+        scores = self.score(query, key)
+        if not scores.shape[2]:
+            return scores
         mask = None if seen is None else seen[:, None, :]
         if causal:
             lines = functional.arange(scores.shape[1], dtype="int32")[:, None]
@@ -171,14 +141,6 @@ class Attention(Layer):
             kept = random.bits(self._key(), weights.shape) >= limit
             weights = functional.where(kept, weights / (1 - self.dropout), 0.0)
         return weights
-
-    def _scores(self, query: Tensor, key: Tensor) -> Tensor:
-        """How well each key answers to each query."""
-        scale = 1.0 if self.scale is None else self.scale.value
-        if self.score_mode == "dot":
-            return functional.matmul(query, functional.matrix_transpose(key)) * scale
-        added = functional.tanh(scale * (query[:, :, None, :] + key[:, None, :, :]))
-        return self.concat_score_weight.value * functional.sum(added, axis=-1)
 
     def _key(self) -> Tensor:
         key = random.next_key()
@@ -210,7 +172,79 @@ class Attention(Layer):
         return None if previous_mask is None else previous_mask[0]
 
 
-class AdditiveAttention(Attention):
+class Attention(PlainAttention):
+    """Values, averaged with weights by how well their keys answer to each query.
+
+    `softmax(score(query, key)) @ value`, of inputs `[query, value]` or
+    `[query, value, key]`, with `(samples, T, features)` for queries and
+    `(samples, S, features)` for the others. The score is `scale * query @ key`, or with
+    `score_mode="concat"` `weight * sum(tanh(scale * (query + key)))`. Luong, Pham,
+    Manning, "Effective approaches to attention-based neural machine translation", EMNLP
+    2015.
+
+    Args:
+        use_scale: whether there is a learnt `scale`.
+        score_mode: `dot` or `concat`.
+        dropout: the share of the weights of attention that is dropped in training.
+        seed: mixed into the key of dropout.
+        **options: see `LayerOptions`.
+
+    Raises:
+        ArgumentError: for an unknown mode, a rate that is no share, or inputs that are
+            no list.
+        ShapeError: when the inputs do not fit one another.
+
+    Example:
+        >>> query, value = functional.zeros((2, 3, 8)), functional.zeros((2, 5, 8))
+        >>> Attention()([query, value]).shape
+        (2, 3, 8)
+    """
+
+    concat_score_weight: Any = None
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(use_scale, dropout, seed, **options)
+        if score_mode not in MODES:
+            raise ArgumentError(
+                "unknown way of scoring",
+                where=self.name,
+                got=f"score_mode={score_mode!r}",
+                expected=", ".join(map(repr, MODES)),
+            )
+        self.score_mode = score_mode
+
+    def build(self, input_shape: Any) -> None:
+        """Make the scale, and the weight of the sums."""
+        self._check(input_shape)
+        if self.use_scale:
+            self.scale = self.add_weight("scale", (), "ones")
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight(
+                "concat_score_weight", (), "ones"
+            )
+
+    @property
+    def products(self) -> bool:
+        """Whether scores are products, so that they need not be stored."""
+        return self.score_mode == "dot"
+
+    def score(self, query: Tensor, key: Tensor) -> Tensor:
+        """How well each key answers to each query."""
+        scale = 1.0 if self.scale is None else self.scale.value
+        if self.score_mode == "dot":
+            return functional.matmul(query, functional.matrix_transpose(key)) * scale
+        added = functional.tanh(scale * (query[:, :, None, :] + key[:, None, :, :]))
+        return self.concat_score_weight.value * functional.sum(added, axis=-1)
+
+
+class AdditiveAttention(PlainAttention):
     """Attention with the score `sum(scale * tanh(query + key))`.
 
     Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to align and
@@ -233,8 +267,6 @@ class AdditiveAttention(Attention):
         ((2, 3, 8), (8,))
     """
 
-    _sums = True
-
     def __init__(
         self,
         use_scale: bool = True,
@@ -242,7 +274,7 @@ class AdditiveAttention(Attention):
         seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(use_scale, "dot", dropout, seed, **options)
+        super().__init__(use_scale, dropout, seed, **options)
 
     def build(self, input_shape: Any) -> None:
         """Make the scale."""
@@ -250,7 +282,8 @@ class AdditiveAttention(Attention):
         if self.use_scale:
             self.scale = self.add_weight("scale", (input_shape[0][-1],))
 
-    def _scores(self, query: Tensor, key: Tensor) -> Tensor:
+    def score(self, query: Tensor, key: Tensor) -> Tensor:
+        """How well each key answers to each query."""
         added = functional.tanh(query[:, :, None, :] + key[:, None, :, :])
         if self.scale is not None:
             added = added * self.scale.value

@@ -54,24 +54,25 @@ def partners(paths: Sequence[str], modules: Sequence[Held]) -> dict[str, str]:
     Example:
         >>> class Module:
         ...     name, arrays = "self_attn", {"in_proj_weight": np.zeros((6, 2))}
-        >>> ours = [f"block/self_attention/{part}" for part in PARTS]
-        >>> partners([*ours, "block/self_attention/attention_output"], [Module()])
+        >>> names = "query_dense", "key_dense", "value_dense", "output_dense"
+        >>> partners([f"look/{name}" for name in names], [Module()])
         ... # doctest: +NORMALIZE_WHITESPACE
-        {'self_attn.query': 'block/self_attention/query',
-         'self_attn.key': 'block/self_attention/key',
-         'self_attn.value': 'block/self_attention/value',
-         'self_attn.out_proj': 'block/self_attention/attention_output'}
+        {'self_attn.query': 'look/query_dense', 'self_attn.key': 'look/key_dense',
+         'self_attn.value': 'look/value_dense',
+         'self_attn.out_proj': 'look/output_dense'}
     """
     known = set(paths)
-    ours = [path.removesuffix("query") for path in paths if _is_attention(path, known)]
+    ours = [
+        path.removesuffix("query_dense") for path in paths if _is_attention(path, known)
+    ]
     theirs = [m.name for m in modules if _joint(m.arrays)]
     if len(ours) != len(theirs):
         return {}
     found: dict[str, str] = {}
     for mine, name in zip(ours, theirs, strict=True):
         for part in PARTS:
-            found[_below(name, part)] = mine + part
-        found[_below(name, "out_proj")] = mine + "attention_output"
+            found[_below(name, part)] = f"{mine}{part}_dense"
+        found[_below(name, "out_proj")] = f"{mine}output_dense"
         found.update(_rest_of_block(mine, name, known))
     return found
 
@@ -88,8 +89,8 @@ def _rest_of_block(mine: str, name: str, known: set[str]) -> dict[str, str]:
 
 
 def _is_attention(path: str, known: set[str]) -> bool:
-    rest = path.removesuffix("query")
-    others = ("key", "value", "attention_output")
+    rest = path.removesuffix("query_dense")
+    others = ("key_dense", "value_dense", "output_dense")
     return rest != path and all(rest + other in known for other in others)
 
 
