@@ -1,10 +1,10 @@
-"""The command line: train, evaluate, predict, detect, summary, demo.
+"""The command line: train, evaluate, predict, detect, translate, summary, demo.
 
 A kind of problem is a `Task`, in a module of its own, with the options that it takes;
 `tasks.py` lists them, and the commands ask that list.
 """
 
-from chainrule.cli import detect, show, train, use
+from chainrule.cli import detect, show, train, translate, use
 from chainrule.cli.application import INTERRUPTED, app
 from chainrule.cli.tasks import choose_task
 
@@ -16,6 +16,7 @@ __all__ = [
     "main",
     "show",
     "train",
+    "translate",
     "use",
 ]
 

@@ -12,7 +12,8 @@ TaskName = Annotated[
     typer.Option(
         "--task",
         help="What to learn, where the data do not say it: table, binary, classes or "
-        "regression of a table; classify or detect of pictures.",
+        "regression of a table; classify or detect of pictures; translate of pairs of "
+        "sentences.",
         show_default="found",
     ),
 ]
@@ -27,7 +28,20 @@ Resume = Annotated[
 Output = Annotated[Path, typer.Option("-o", "--output", help="The CSV file to write.")]
 Target = Annotated[
     str | None,
-    typer.Option(help="Table: the column to predict, by name or place; -1 is last."),
+    typer.Option(
+        help="Table: the column to predict, by name or place; -1 is last. "
+        "Translation: the file, or the column of the table, with the translations."
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        help="Translation: the file, or the column of the table, with the sentences."
+    ),
+]
+MaxTime = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds that training may take.", show_default="any"),
 ]
 ImageColumn = Annotated[
     str | None,
@@ -67,7 +81,11 @@ Epochs = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Rows of a step.", show_default="by the data; mlp: 32"),
+    typer.Option(
+        min=1,
+        help="Rows of a step; of sentences, tokens.",
+        show_default="by the data; mlp: 32",
+    ),
 ]
 Hidden = Annotated[
     list[str] | None,

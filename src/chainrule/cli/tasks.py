@@ -11,11 +11,12 @@ from chainrule.cli.detection import Detection
 from chainrule.cli.pictures import Pictures
 from chainrule.cli.tables import Table
 from chainrule.cli.task import Task
+from chainrule.cli.translation import Translation
 from chainrule.recipes import images_data
 
 OTHER = Dense()  # for models that nobody knows
 # In the order in which they look at the data: the first that fits takes them.
-TASKS: tuple[Task, ...] = (OTHER, Pictures(), Detection(), Table())
+TASKS: tuple[Task, ...] = (OTHER, Pictures(), Detection(), Table(), Translation())
 DATA_SETS = ("digits", *images_data.DATA_SETS)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from chainrule import losses, optimizers
 from chainrule.data import BucketedBatches
 from chainrule.errors import DataError
+from chainrule.functional import random
 from chainrule.models import Model
 from chainrule.optimizers.schedules import CosineDecay
 from chainrule.recipes.translation_data import Pairs, hold_out
@@ -229,7 +230,8 @@ def learn(
         show: is told of every epoch.
     """
     size = Size(plan.width, plan.blocks, max(1, plan.width // 64), plan.inner)
-    network = build(problem.tokenizer.vocabulary_size, size, plan.dropout)
+    with random.stream(random.key(plan.seed)):
+        network = build(problem.tokenizer.vocabulary_size, size, plan.dropout)
     loss = losses.SparseCategoricalCrossentropy(
         from_logits=True, ignore_class=PADDING, label_smoothing=SMOOTHING
     )

@@ -82,7 +82,7 @@ def read_pairs(
         raise ArgumentError(
             "say where sentences and their translations are",
             where="--source" if source is None else "--target",
-            fix="chainrule train --task translate --source a.de --target b.en",
+            fix="--source a.de --target b.en, or a table with both",
         )
     files = [Path(source), Path(target)]
     sources, targets = (read_lines(path) for path in files)
