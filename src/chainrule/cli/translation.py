@@ -62,6 +62,22 @@ class TranslationOptions(RunOptions):
     learning_rate: LearningRate = None
     dropout: Dropout = None
     max_time: MaxTime = None
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Numbers of a word in the network, a multiple of 64 best.",
+            show_default="256",
+        ),
+    ] = None
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Blocks of the network that read, and as many that write.",
+            show_default="3",
+        ),
+    ] = None
     vocabulary: Annotated[
         int | None,
         typer.Option(
@@ -95,7 +111,7 @@ class Translation(Task):
     def train(self, data: str | None, options: Any) -> bool:
         """Train on pairs of sentences."""
         names = ("epochs", "learning_rate", "dropout", "max_time", "vocabulary")
-        chosen = {name: getattr(options, name) for name in names}
+        chosen = {name: getattr(options, name) for name in (*names, "width", "blocks")}
         chosen["tokens"] = options.batch_size
         given = {name: value for name, value in chosen.items() if value is not None}
         return translation_command.train(

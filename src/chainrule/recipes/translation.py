@@ -48,7 +48,8 @@ class Plan:
         vocabulary: tokens at most; by the length of the texts where None.
         width: numbers of a token in the network.
         blocks: of the encoder, and of the decoder.
-        inner: the width of the network for each token in a block.
+        inner: the width of the network for each token in a block; twice that of a token
+            where None.
         learning_rate: the highest one.
         dropout: the share that is dropped in training.
         longest: tokens of the longest sentence that is learnt from.
@@ -63,7 +64,7 @@ class Plan:
     vocabulary: int | None = None
     width: int = 256
     blocks: int = 3
-    inner: int = 512
+    inner: int | None = None
     learning_rate: float = 1e-3
     dropout: float = 0.15
     longest: int = 128
@@ -229,7 +230,8 @@ def learn(
         folder: of the run, from which one that is cut short goes on.
         show: is told of every epoch.
     """
-    size = Size(plan.width, plan.blocks, max(1, plan.width // 64), plan.inner)
+    inner = plan.inner or 2 * plan.width
+    size = Size(plan.width, plan.blocks, max(1, plan.width // 64), inner)
     with random.stream(random.key(plan.seed)):
         network = build(problem.tokenizer.vocabulary_size, size, plan.dropout)
     loss = losses.SparseCategoricalCrossentropy(
