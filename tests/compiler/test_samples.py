@@ -12,8 +12,6 @@ import chainrule
 from chainrule import functional as f
 from chainrule.compiler import samples
 from chainrule.compiler.kernel import ContractKernel, LoopKernel, ScanKernel
-from chainrule.compiler.passes import simplify
-from chainrule.compiler.passes.side_by_side import join_pieces
 from chainrule.compiler.plan import make_plan
 from chainrule.compiler.program import Program
 from chainrule.ir import Graph, Spec, trace
@@ -134,26 +132,6 @@ def test_steps_that_mix_samples_are_not_run_apart() -> None:
         found = run_guarded(Program(graph, threads=threads, guard=GUARD), arrays)
         for value, wanted in zip(found, expected, strict=True):
             assert_close(value, wanted)
-
-
-def test_gradients_of_pieces_are_put_side_by_side() -> None:
-    def whole(x: Any) -> list[Any]:
-        return [f.pad(x, [(0, 0), (0, 3)]) + f.pad(x, [(0, 0), (3, 0)])]
-
-    def gap(x: Any) -> list[Any]:
-        return [f.pad(x, [(0, 0), (0, 4)]) + f.pad(x, [(0, 0), (4, 0)])]
-
-    def both(x: Any) -> list[Any]:
-        return [f.pad(x, [(0, 0), (0, 2)]) + f.pad(x, [(0, 0), (2, 0)])]
-
-    spec = [Spec((2, 3), float32)]
-    x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    for function, joined in ((whole, True), (gap, False), (both, False)):
-        graph = simplify(trace(function, spec)[0])
-        changed = join_pieces(graph)
-        names = [node.primitive.name for node in changed.nodes]
-        assert ("concatenate" in names) == joined
-        np.testing.assert_array_equal(evaluate(changed, [x]), evaluate(graph, [x]))
 
 
 def test_the_gradient_of_a_bias_is_one_sum_behind_the_loop() -> None:

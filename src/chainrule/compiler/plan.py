@@ -35,9 +35,9 @@ from chainrule.compiler.passes.arrange import (
 from chainrule.compiler.passes.halves import sum_widely
 from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
-from chainrule.compiler.passes.side_by_side import join_pieces
 from chainrule.compiler.passes.split import split_sums
 from chainrule.compiler.passes.stretches import sum_in_stretches
+from chainrule.compiler.rows import rows_over_rows
 from chainrule.compiler.samples import run_apart
 from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
@@ -73,7 +73,7 @@ def make_plan(
         layouts: strides of inputs and of outputs that are not dense, by position.
         samples: of the step of a loop: how many samples threads may keep to.
     """
-    graph = join_pieces(improve_loops(simplify(inline_calls(graph))))
+    graph = improve_loops(simplify(inline_calls(graph)))
     graph = sum_widely(graph)
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph = sum_in_stretches(graph)
@@ -322,6 +322,10 @@ def _assemble(
     plan_step = partial(make_plan, guard=guard)
     builder = KernelBuilder(stores, kept, codes, stored.copies, plan_step=plan_step)
     built = {group: builder.build(group) for group in groups if not _is_empty(group)}
+    taken = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    taken |= _fixed(stored)
+    stored = replace(stored, over=stored.over | rows_over_rows(built, stored, taken))
+    over = stored.over | stored.wholes.within
     apart = _run_apart(list(built.values()), stored, samples)
     pieces = dict(zip(built, apart or _shared(built.values(), stored), strict=True))
     ordered = _in_order(groups, pieces)
@@ -339,6 +343,13 @@ def _assemble(
         for piece, barrier in zip(ordered, barriers, strict=True)
     )
     return Plan(graph, steps, stores, arena, over, codes, bool(apart))
+
+
+def _fixed(stored: _Stored) -> set[int]:
+    """The ids of values that lie in, or make room for, others."""
+    over, wholes = stored.over, stored.wholes
+    others = (*over.values(), *wholes.within.values())
+    return {*over, *wholes.within, *wholes.parts, *map(id, others)}
 
 
 def _run_apart(

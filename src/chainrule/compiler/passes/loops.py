@@ -19,7 +19,7 @@ from chainrule.ir.graph import Graph
 from chainrule.ir.primitive import Trait
 from chainrule.ir.spec import Spec
 from chainrule.ir.value import Node, Value
-from chainrule.ops import add
+from chainrule.ops import add, concatenate, slice_
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,69 @@ def _take_over(loop: Loop, source: Loop) -> None:
     if known is None:
         return
     matched = _matched(loop, source, known)
-    for value in _kept(loop, matched):
-        stack = source.stack_of(matched[id(value)])
-        row = Value(value.spec)
-        loop.rows.append(stack)
+    for values in _packs(source, _kept(loop, matched), matched):
+        whole = _side_by_side(source, [matched[id(value)] for value in values])
+        row = Value(whole.spec)
+        loop.rows.append(source.stack_of(whole))
         loop.inner_rows.append(row)
-        _replace(loop, value, row)
+        for place, value in enumerate(values):
+            _replace(loop, value, _cut(loop, row, value, place))
+
+
+def _packs(
+    source: Loop, kept: list[Value], matched: dict[int, Value]
+) -> list[list[Value]]:
+    """What is kept, where it can be as one value that is as large as a row of `source`.
+
+    It can then be written where the row was.
+    """
+    shapes = {value.spec.shape for value in source.inner_rows}
+    known = {id(value) for value in (*_inner(source), *source.results)}
+    packs = [[value] for value in kept]
+    alike: dict[tuple[Any, ...], list[Value]] = {}
+    for value in kept:
+        node = matched[id(value)].node
+        if value.spec.shape and id(matched[id(value)]) not in known and node:
+            costly = node.primitive.name in COSTLY
+            if costly:
+                alike.setdefault((value.spec.dtype, value.spec.shape), []).append(value)
+    for (_, (*outer, width)), values in alike.items():
+        for count in range(len(values), 1, -1):
+            if (*outer, count * width) in shapes:
+                chosen = values[:count]
+                ids = {id(value) for value in chosen}
+                packs = [chosen, *(pack for pack in packs if id(pack[0]) not in ids)]
+                break
+    return packs
+
+
+def _side_by_side(source: Loop, values: list[Value]) -> Value:
+    """Values of the step of `source` as one."""
+    if len(values) == 1:
+        return values[0]
+    builder = Builder()
+    axis = values[0].spec.ndim - 1
+    node = values[0].node
+    scope = node.scope if node is not None else ""
+    (whole,) = builder.apply(concatenate.primitive, values, {"axis": axis}, scope)
+    source.nodes = (*source.nodes, *builder.nodes)
+    return whole
+
+
+def _cut(loop: Loop, row: Value, value: Value, place: int) -> Value:
+    """The piece of a row that `value` is."""
+    if row.spec == value.spec:
+        return row
+    builder = Builder()
+    rank, width = value.spec.ndim, value.spec.shape[-1]
+    params = {
+        "start": (*[0] * (rank - 1), place * width),
+        "stop": (*value.spec.shape[:-1], (place + 1) * width),
+        "step": (1,) * rank,
+    }
+    (piece,) = builder.apply(slice_.primitive, (row,), params)
+    loop.nodes = (*builder.nodes, *loop.nodes)
+    return piece
 
 
 def _known_inputs(loop: Loop, source: Loop) -> dict[int, Value] | None:
