@@ -59,7 +59,7 @@ def run_guarded(program: Program, arrays: Sequence[Array]) -> tuple[Array, ...]:
 
 def inner_programs(program: Program) -> list[Program]:
     """The programs of the steps of all scans within."""
-    own = list(program.inner.values())
+    own = [inner for programs in program.inner.values() for inner in programs]
     return own + [deeper for one in own for deeper in inner_programs(one)]
 
 

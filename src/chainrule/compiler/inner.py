@@ -34,36 +34,46 @@ class InnerLoop:
 
     Args:
         kernel: the scan.
-        program: of its step; it belongs to this loop alone.
+        programs: of its step, for each thread that takes steps alone; they belong to
+            this loop.
 
     Attributes:
         address: of the descriptor that native code reads.
     """
 
-    def __init__(self, kernel: ScanKernel, program: StepProgram) -> None:
-        self.program = program
-        self._tables = np.empty((program.threads, len(program.table)), np.int64)
-        self._tables[:] = program.table
+    def __init__(self, kernel: ScanKernel, programs: Sequence[StepProgram]) -> None:
+        self.programs = programs
+        self._held: list[Any] = []
+        contexts = [self._prepared(kernel, program) for program in programs]
+        # behind the addresses of the buffers come two words more
+        words = len(kernel.dtypes) + 2
+        first = programs[0]
+        bound = [row for b in kernel.bindings for row in _bound(first, b, words)]
+        self._bindings = _rows(bound, 4)
+        self._contexts = np.array(contexts, np.int64)
+        place = [self._contexts.ctypes.data, self._bindings.ctypes.data]
+        self._descriptor = np.array([*place, len(bound), kernel.length], np.int64)
+        self.address: int = self._descriptor.ctypes.data
+
+    def _prepared(self, kernel: ScanKernel, program: StepProgram) -> int:
+        """The address of what the native loop is told to run."""
+        tables = np.empty((program.threads, len(program.table)), np.int64)
+        tables[:] = program.table
         moving = [
             [8 * slot, binding.stride]
             for binding in kernel.bindings
             for slot in program.slots_of(binding.value)
             if binding.stride
         ]
-        self._steps = program.stretch(kernel.length, self._tables, _rows(moving, 2))
-        self._context = program.context([self._steps])
-        # behind the addresses of the buffers come two words more
-        words = len(kernel.dtypes) + 2
-        bound = [row for b in kernel.bindings for row in _bound(program, b, words)]
-        self._bindings = _rows(bound, 3)
-        place = [self._context.ctypes.data, self._bindings.ctypes.data, len(bound)]
-        self._descriptor = np.array(place, np.int64)
-        self.address: int = self._descriptor.ctypes.data
+        steps = program.stretch(kernel.length, tables, _rows(moving, 2))
+        context = program.context([steps])
+        self._held += [tables, steps, context]
+        return int(context.ctypes.data)
 
 
 def _bound(program: StepProgram, binding: Binding, words: int) -> list[list[int]]:
-    buffer = 8 * (binding.buffer - words)
-    return [[8 * s, buffer, binding.start] for s in program.slots_of(binding.value)]
+    row = [8 * (binding.buffer - words), binding.start, binding.stride]
+    return [[8 * slot, *row] for slot in program.slots_of(binding.value)]
 
 
 def _rows(rows: Sequence[Sequence[int]], width: int) -> Array:

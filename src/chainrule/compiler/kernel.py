@@ -163,6 +163,8 @@ class ScanKernel:
         bindings: where inputs and outputs of the step lie.
         written: the numbers of the buffers that it writes.
         dtypes: the dtypes of the buffers.
+        spread: whether its steps need nothing of one another, so that each thread takes
+            some of them alone.
     """
 
     name: str
@@ -171,6 +173,7 @@ class ScanKernel:
     bindings: tuple[Binding, ...]
     written: frozenset[int]
     dtypes: tuple[DType, ...]
+    spread: bool = False
 
 
 Kernel: TypeAlias = "LoopKernel | ContractKernel | LibraryKernel | ScanKernel"

@@ -23,6 +23,7 @@ PIECE = 128  # steps of a piece
 WIDE = 4  # vectors side by side where lanes fold down columns
 DEEP = 64  # rows from which on that pays
 SPARE = 8  # registers that hold something else than sums
+WAYS = 4  # blocks of a row that are taken together
 ROW_BLOCKS = 8  # vectors of a row that stays in registers
 ROW_SIZE = 1024  # operations that are written out for such a row
 UNROLLED = 64  # steps of a fold from which on it stays a loop
@@ -179,6 +180,34 @@ def lane_blocks(
                 yield scope
 
 
+def _rows_of_blocks(emitter: Emitter, axis: Axis) -> Iterator[tuple[Scope, int]]:
+    """Levels for the blocks of a row, some at a time, each with its number among them.
+
+    Blocks that are taken together are independent: the processor computes them side by
+    side.
+    """
+    width, builder = emitter.lanes, emitter.builder
+    full, rest = divmod(axis.extent, width)
+    most = full - full % WAYS
+    if most:
+        with emitter.loop(integer(0), integer(most), WAYS) as first:
+            for number in range(WAYS):
+                block = builder.add(first, integer(number))
+                base = builder.mul(block, integer(width))
+                with emitter.level({axis: base}, axis) as scope:
+                    yield scope, number
+    for block in range(most, full + bool(rest)):
+        mask = _tail(axis, block * width, width)
+        with emitter.level({axis: integer(block * width)}, axis, mask) as scope:
+            yield scope, block - most
+
+
+def _tail(axis: Axis, start: int, width: int) -> IRValue | None:
+    """The lanes from `start` on that are inside of `axis`; None where all are."""
+    rest = axis.extent - start
+    return first_lanes(width, rest) if rest < width else None
+
+
 def first_lanes(width: int, count: int) -> IRValue:
     """A mask of the first `count` lanes."""
     kind = ir.VectorType(ir.IntType(1), width)
@@ -269,28 +298,28 @@ class StageEmitter:
                 loops.enter_context(emitter.level({axis: counter}))
             yield
 
-    def _columns(self, axis: Axis, shared: bool) -> Iterator[Scope]:
-        """The blocks of lanes along a row; those of a short row are written out, and
-        entered again by all stages, so that they share what they compute."""
+    def _columns(self, axis: Axis, shared: bool) -> Iterator[tuple[Scope, int]]:
+        """The blocks of lanes along a row, each with one of the numbers below `WAYS`.
+
+        Those of a short row are written out, and entered again by all stages, so that
+        they share what they compute. Others are taken some at a time.
+        """
         emitter, width = self.emitter, self.emitter.lanes
         blocks = -(-axis.extent // width)
         few = blocks == 1 or blocks * self._size <= ROW_SIZE
         if not (shared and few and blocks <= ROW_BLOCKS):
-            bounds = integer(0), integer(blocks)
-            yield from lane_blocks(emitter, axis, bounds, exact=True)
+            yield from _rows_of_blocks(emitter, axis)
             return
         outside = emitter.scope
         for number in range(blocks):
             key = (outside, axis, number)
             scope = self._short.get(key)
             if scope is None:
-                start, rest = number * width, axis.extent - number * width
-                mask = first_lanes(width, rest) if rest < width else None
-                block = emitter.builder.block
-                scope = Scope({axis: integer(start)}, block, axis, mask)
+                scope = Scope({axis: integer(number * width)}, emitter.builder.block)
+                scope.lane, scope.mask = axis, _tail(axis, number * width, width)
                 self._short[key] = scope
             emitter.scopes.append(scope)
-            yield scope
+            yield scope, number % WAYS
             emitter.scopes.pop()
 
     # ---- folds -----------------------------------------------------------------------
@@ -379,20 +408,33 @@ class StageEmitter:
         """
         emitter, axes = self.emitter, stages[0].axes
         folds = [stage for stage in stages if isinstance(stage, Fold)]
-        states = {stage: FoldState(emitter, stage, wide=True) for stage in folds}
+        states = {stage: self._ways(stage) for stage in folds}
         if len(stages) == 1 and folds and is_long_sum(folds[0]):
-            self._fold_row_pieces(folds[0], states[folds[0]])
+            self._fold_row_pieces(folds[0], states[folds[0]][0])
         else:
             with self._outer_loops(axes[:-1]):
-                for scope in self._columns(axes[-1], len(axes) == 1):
+                for scope, way in self._columns(axes[-1], len(axes) == 1):
                     for stage in stages:
                         if isinstance(stage, Write):
                             where = stage.buffer, stage.offset
                             emitter.store(*where, stage.expression)
                         else:
-                            self._fold_block(stage, states[stage], scope)
-        for stage, state in states.items():
-            emitter.set_local(stage.local, state.fold_lanes())
+                            state = states[stage][way % len(states[stage])]
+                            self._fold_block(stage, state, scope)
+        for stage, ways in states.items():
+            while len(ways) > 1:  # in halves, as lanes are
+                half = len(ways) // 2
+                for state, other in zip(ways[:half], ways[half:], strict=True):
+                    state.add(other.result(), None)
+                ways = ways[:half]
+            emitter.set_local(stage.local, ways[0].fold_lanes())
+
+    def _ways(self, stage: Fold) -> list[FoldState]:
+        """What a row is folded into: some values side by side, as each takes time."""
+        blocks = -(-stage.axes[-1].extent // self.emitter.lanes)
+        plain = not stage.operation.startswith("arg") and not is_long_sum(stage)
+        count = WAYS if plain and blocks >= WAYS else 1
+        return [FoldState(self.emitter, stage, wide=True) for _ in range(count)]
 
     def _fold_block(self, stage: Fold, state: FoldState, scope: Scope) -> None:
         """Fold in the elements of one block of a row."""

@@ -375,7 +375,8 @@ def _piece(kernel: Kernel, values: list[Value], stored: _Stored) -> _Piece:
     work, written = work_of(kernel), written_buffers(kernel)
     shared = work >= PARALLEL_WORK
     if isinstance(kernel, ScanKernel):
-        shared = any(step.parallel for step in kernel.plan.steps)
+        steps = kernel.plan.steps
+        shared = kernel.spread or any(step.parallel for step in steps)
     axis = cut_axis(kernel, _lanes(kernel))
     own: set[int] = set()
     if axis is not None:

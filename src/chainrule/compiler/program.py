@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -117,7 +118,8 @@ class Program:
 
     Attributes:
         plan: the kernels, in order, and where values lie.
-        inner: the programs of the steps of scans, by position.
+        inner: the programs of the steps of scans, by position; of one whose steps are
+            spread over threads there is one for each.
         pace: how many threads run it.
     """
 
@@ -141,15 +143,21 @@ class Program:
         self.pace = Pace(self.threads, fixed=threads is not None)
         self._build_memory()
         self.inner = {
-            place: Program(
-                step.kernel.plan.graph, threads=self.threads, plan=step.kernel.plan
-            )
+            place: self._programs_of(step.kernel)
             for place, step in enumerate(self.plan.steps)
             if isinstance(step.kernel, ScanKernel)
         }
         self._build_tables()
         _alive.add(self)
         self.compile_seconds = time.perf_counter() - begun
+
+    def _programs_of(self, kernel: ScanKernel) -> list[Program]:
+        """The programs of the step of a scan: one, or for each thread its own."""
+        graph, plan = kernel.plan.graph, kernel.plan
+        if kernel.spread:
+            alone = range(self.threads)
+            return [Program(graph, threads=1, plan=plan) for _ in alone]
+        return [Program(graph, threads=self.threads, plan=plan)]
 
     # ---- memory and tables -----------------------------------------------------------
 
@@ -202,8 +210,10 @@ class Program:
 
     def _entry(self, place: int) -> int:
         """The address of the code of a step."""
-        scan = isinstance(self.plan.steps[place].kernel, ScanKernel)
-        return self._codes[place].address("scan" if scan else "kernel")
+        kernel, name = self.plan.steps[place].kernel, "kernel"
+        if isinstance(kernel, ScanKernel):
+            name = "spread" if kernel.spread else "scan"
+        return self._codes[place].address(name)
 
     def _last_word(self, place: int) -> int:
         """What a kernel is given last: the building block, or the step of a scan."""
@@ -327,7 +337,7 @@ class Program:
         return np.array(words, np.int64)
 
     def _check_status(self) -> None:
-        for inner in self.inner.values():
+        for inner in itertools.chain(*self.inner.values()):
             inner._check_status()
         if not self.status.any():
             return

@@ -26,11 +26,12 @@ HEAD_WORDS = 3
 STEPS, KERNELS, RECORDS, TABLES, TABLE_BYTES, PATCHES, PATCH_COUNT = range(7)
 MOVES, MOVE_COUNT = 7, 8
 STRETCH_WORDS = 9
-# words of the descriptor of a scan: context of its step, bindings, their number
-INNER_CONTEXT, BINDINGS, BINDING_COUNT = range(3)
+# words of the descriptor of a scan: the contexts of its step, one for each thread that
+# takes steps alone, bindings, their number, how many steps
+INNER_CONTEXTS, BINDINGS, BINDING_COUNT, LENGTH = range(4)
 # words of a binding: byte offset in the step's table, byte offset from the descriptor's
-# word to that of the buffer, byte in the buffer
-BINDING_WORDS = 3
+# word to that of the buffer, byte in the buffer, and how much further in each step
+BINDING_WORDS = 4
 # words of a record: function, byte offset of its arguments, shared by threads, barrier
 RECORD_WORDS = 4
 # words of a patch: byte offset of an argument, what is added to it after each step
@@ -45,7 +46,8 @@ def runner() -> tuple[int, LoadedObject]:
     pool()
     target = host_target()
     key = object_key(
-        "runner of stretches and scans, some without barriers", target.fingerprint
+        "runner of stretches, scans without barriers, and scans spread over threads",
+        target.fingerprint,
     )
     loaded = load_object(objects().get(key, lambda: compile_module(_text())))
     return loaded.address("run"), loaded
@@ -62,6 +64,9 @@ def _text() -> str:
     scan = ir.Function(module, kind, "scan")
     set_attributes(scan, target)
     _Writer(module, scan).write_scan(function)
+    spread = ir.Function(module, kind, "spread")
+    set_attributes(spread, target)
+    _Writer(module, spread).write_spread(function)
     return str(module)
 
 
@@ -122,25 +127,52 @@ class _Writer:
 
         The first of the arguments is the descriptor; those before it are the buffers.
         """
-        builder, arguments = self.builder, self.context
-        descriptor = self.pointer(arguments, 0)
-        inner = self.pointer(descriptor, INNER_CONTEXT)
-        bindings = self.pointer(descriptor, BINDINGS)
+        builder = self.builder
+        descriptor = self.pointer(self.context, 0)
+        inner = self.pointer(self.pointer(descriptor, INNER_CONTEXTS), 0)
         size = self.word(inner, HEAD_WORDS + TABLE_BYTES)
         tables = self.pointer(inner, HEAD_WORDS + TABLES)
         own = builder.mul(self.thread, size)
         table = builder.gep(tables, [own], source_etype=BYTE)
+        self._bind(descriptor, table, integer(0))
+        builder.call(run, [inner, self.thread, self.threads])
+        builder.ret_void()
+
+    def write_spread(self, run: IRValue) -> None:
+        """`spread(arguments, thread, threads)`: this thread's steps, alone.
+
+        Each thread has a context, tables and memory of its own.
+        """
+        builder, thread = self.builder, self.thread
+        descriptor = self.pointer(self.context, 0)
+        contexts = self.pointer(descriptor, INNER_CONTEXTS)
+        inner = builder.inttoptr(self.word(contexts, thread), POINTER)
+        length = self.word(descriptor, LENGTH)
+        first, last = (
+            builder.sdiv(builder.mul(who, length), self.threads)
+            for who in (thread, builder.add(thread, integer(1)))
+        )
+        table = self.pointer(inner, HEAD_WORDS + TABLES)
+        self._bind(descriptor, table, first)
+        steps = builder.gep(inner, [integer(HEAD_WORDS + STEPS)], source_etype=I64)
+        builder.store(builder.sub(last, first), steps)
+        builder.call(run, [inner, integer(0), integer(1)])
+        builder.ret_void()
+
+    def _bind(self, descriptor: IRValue, table: IRValue, first: IRValue) -> None:
+        """Fill a table with the addresses that hold in the step `first`."""
+        builder, bindings = self.builder, self.pointer(descriptor, BINDINGS)
 
         def bind(number: IRValue) -> None:
             binding = self.at(bindings, number, BINDING_WORDS)
             place = builder.gep(table, [self.word(binding, 0)], source_etype=BYTE)
-            buffer = builder.gep(arguments, [self.word(binding, 1)], source_etype=BYTE)
+            offset = self.word(binding, 1)
+            buffer = builder.gep(self.context, [offset], source_etype=BYTE)
             start = builder.add(builder.load(buffer, typ=I64), self.word(binding, 2))
-            builder.store(start, place)
+            further = builder.mul(first, self.word(binding, 3))
+            builder.store(builder.add(start, further), place)
 
         self.loop(self.word(descriptor, BINDING_COUNT), bind)
-        builder.call(run, [inner, self.thread, self.threads])
-        builder.ret_void()
 
     def _stretch(self, number: IRValue) -> None:
         builder = self.builder

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from chainrule.compiler.kernel import Binding, Plan, ScanKernel
 from chainrule.compiler.lower import Store
-from chainrule.compiler.samples import samples_of
+from chainrule.compiler.samples import LEAST_THREADS, samples_of
+from chainrule.compiler.threads import default_threads
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
@@ -77,4 +78,6 @@ def scan_kernel(
     ]
     written = frozenset(range(len(node.inputs), len(values)))
     dtypes = tuple(value.spec.dtype for value in values)
-    return ScanKernel(name, length, plan, tuple(bindings), written, dtypes), values
+    spread = not carried and length >= max(default_threads(), LEAST_THREADS)
+    kernel = ScanKernel(name, length, plan, tuple(bindings), written, dtypes, spread)
+    return kernel, values

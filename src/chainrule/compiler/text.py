@@ -191,7 +191,8 @@ class _Printer:
 
 def _scan_text(kernel: ScanKernel) -> str:
     """The kernels of a step, indented."""
-    lines = [f"scan of {kernel.length} steps:"]
+    spread = ", spread over threads" if kernel.spread else ""
+    lines = [f"scan of {kernel.length} steps{spread}:"]
     for binding in kernel.bindings:
         place = f"b{binding.buffer}"
         if binding.stride:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +47,12 @@ class _Weighting:
     causal: bool
     rate: float
     key: Tensor | None
+
+    def of(self, item: Tensor) -> _Weighting:
+        """The same for one of many, with draws of its own."""
+        if self.key is None:
+            return self
+        return replace(self, key=random.fold_in(self.key, item))
 
 
 @dataclass(frozen=True)
@@ -150,9 +156,77 @@ def dot_product_attention(
 
 def _attend(rows: _Rows, key: Tensor, value: Tensor, weighting: _Weighting) -> Tensor:
     """All queries: at once where they are few, else part by part."""
-    count, length = rows.query.spec.shape[1], key.spec.shape[1]
-    if count <= ALONE:
+    if rows.query.spec.shape[1] <= ALONE:
         return _weigh(rows, key, value, weighting)
+    if key.spec.shape[0] * key.spec.shape[2] == 1:
+        return _by_parts(rows, key, value, weighting)
+    return _each(rows, key, value, weighting)
+
+
+def _each(rows: _Rows, key: Tensor, value: Tensor, weighting: _Weighting) -> Tensor:
+    """One sample and group of heads after the other: none needs the others."""
+    batch, count, groups, heads, size = rows.query.spec.shape
+    items, length = batch * groups, key.spec.shape[1]
+    queries = ops.reshape(
+        ops.permute_dims(rows.query, axes=(0, 2, 1, 3, 4)),
+        shape=(items, count, heads, size),
+    )
+    keys, values = (
+        ops.reshape(
+            ops.permute_dims(x, axes=(0, 2, 1, 3)),
+            shape=(items, length, x.spec.shape[3]),
+        )
+        for x in (key, value)
+    )
+    bias, mask = rows.bias, rows.mask
+    alike = bias is None or bias.spec.shape[:2] == (1, 1)
+    biases = None if alike else _items_of(bias, batch, groups)
+
+    def step(_: None, given: Any) -> tuple[None, Tensor]:
+        item, query, key, value, own = given
+        some = _Rows(
+            ops.reshape(query, shape=(1, count, 1, heads, size)),
+            bias if own is None else ops.reshape(own, shape=(1, 1, *own.spec.shape)),
+            None if mask is None else _item_of(mask, item, groups),
+            rows.first,
+        )
+        key, value = (
+            ops.reshape(x, shape=(1, length, 1, x.spec.shape[1])) for x in (key, value)
+        )
+        outputs = _by_parts(some, key, value, weighting.of(item))
+        return None, ops.reshape(outputs, shape=(count, heads, value.spec.shape[3]))
+
+    numbers = arange(items, dtype=int32)
+    _, outputs = scan(step, None, (numbers, queries, keys, values, biases), keep=False)
+    whole = (batch, groups, *outputs.spec.shape[1:])
+    return ops.permute_dims(ops.reshape(outputs, shape=whole), axes=(0, 2, 1, 3, 4))
+
+
+def _items_of(x: Tensor, batch: int, groups: int) -> Tensor:
+    """What is added for each sample and group, along one axis."""
+    rest = x.spec.shape[2:]
+    whole = ops.broadcast_to(x, shape=(batch, groups, *rest))
+    return ops.reshape(whole, shape=(batch * groups, *rest))
+
+
+def _item_of(mask: Tensor, item: Tensor, groups: int) -> Tensor:
+    """The mask of one sample and group of heads."""
+    samples, own, *rest = mask.spec.shape
+    if samples * own == 1:
+        return mask
+    place = ops.multiply(item, 0)
+    if samples != 1:
+        place = ops.multiply(ops.floor_divide(item, groups), own)
+    if own != 1:
+        place = ops.add(place, ops.remainder(item, groups))
+    flat = ops.reshape(mask, shape=(samples * own, *rest))
+    chosen = ops.take(flat, ops.reshape(place, shape=(1,)), axis=0)
+    return ops.reshape(chosen, shape=(1, 1, *rest))
+
+
+def _by_parts(rows: _Rows, key: Tensor, value: Tensor, weighting: _Weighting) -> Tensor:
+    """Part by part of the queries, which are many."""
+    count, length = rows.query.spec.shape[1], key.spec.shape[1]
     parts = []
     for start, stop in _parts(count, weighting.causal):
         seen = min(stop, length) if weighting.causal else length
