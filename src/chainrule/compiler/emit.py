@@ -274,12 +274,26 @@ class Emitter:
         return Emitted(value, level)
 
     def _position(self, expression: Expression) -> Emitted:
+        dtype = expression.dtype
+        base, offsets, stride = self.split(expression.detail)
+        if offsets is None and stride and dtype.is_integer:
+            return self._lane_position(base, stride, dtype)
         index = self.index(expression.detail)
         with self.hoisted(index.level):
-            value = elementwise.convert(
-                self.builder, int64, expression.dtype, index.value
-            )
+            value = elementwise.convert(self.builder, int64, dtype, index.value)
         return Emitted(value, index.level)
+
+    def _lane_position(self, base: Emitted, stride: int, dtype: DType) -> Emitted:
+        """Positions `stride` apart, counted in their own dtype: lanes of 64 bits would
+        take twice the vectors."""
+        with self.hoisted(base.level):
+            first = elementwise.convert(self.builder, int64, dtype, base.value)
+        kind = ir.VectorType(first.type, self.lanes)
+        wrap = 1 << dtype.bits
+        steps = [lane * stride % wrap for lane in range(self.lanes)]
+        splat = self.splat(Emitted(first, base.level))
+        value = self.builder.add(splat, ir.Constant(kind, steps))
+        return Emitted(value, len(self.scopes) - 1)
 
     def _bounded(self, expression: Expression) -> Emitted:
         """An index from data: reported where it is outside, and brought inside."""
