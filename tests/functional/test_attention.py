@@ -120,22 +120,32 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient() -> None:
     assert not gradient[0, 1].any()
 
 
-def test_gradients_of_blocks_are_those_of_the_formula() -> None:
-    arrays = [chainrule.asarray(x) for x in drawn(1, LONG, LONG, (2, 1), 4, 4)]
-    row = np.random.default_rng(1).normal(size=(1, LONG, 2, 4)).astype(np.float32)
+@pytest.mark.parametrize("shape", [(1, 2, 1), (2, 4, 2)], ids=str)
+def test_gradients_of_blocks_are_those_of_the_formula(
+    shape: tuple[int, int, int],
+) -> None:
+    batch, heads, groups = shape
+    random = np.random.default_rng(1)
+    drawn_ones = drawn(batch, LONG, LONG, (heads, groups), 4, 4)
+    bias = random.normal(size=(1, heads, LONG, LONG)).astype(np.float32)
+    arrays = [chainrule.asarray(x) for x in (*drawn_ones, bias)]
+    row = random.normal(size=(batch, LONG, heads, 4)).astype(np.float32)
+    mask = random.random((batch, heads, 1, LONG)) < 0.8
 
-    def by_blocks(*arrays: Any) -> Any:
-        y = dot_product_attention(*arrays, is_causal=True)
+    def by_blocks(query: Any, key: Any, value: Any, bias: Any) -> Any:
+        y = dot_product_attention(query, key, value, bias, mask, is_causal=True)
         return chainrule.sum(y * row)
 
-    def at_once(query: Any, key: Any, value: Any) -> Any:
-        key, value = (chainrule.repeat(x, 2, axis=2) for x in (key, value))
-        scores = chainrule.einsum("btnh,bsnh->bnts", query, key) / 2.0
-        seen = np.tri(LONG, dtype=bool)
-        weights = chainrule.softmax(chainrule.where(seen, scores, -np.inf))
+    def at_once(query: Any, key: Any, value: Any, bias: Any) -> Any:
+        times = heads // groups
+        key, value = (chainrule.repeat(x, times, axis=2) for x in (key, value))
+        scores = chainrule.einsum("btnh,bsnh->bnts", query, key) / 2.0 + bias
+        seen = np.tri(LONG, dtype=bool) & mask
+        scores = chainrule.where(seen, scores, -1e9)
+        weights = chainrule.where(seen, chainrule.softmax(scores), 0.0)
         return chainrule.sum(chainrule.einsum("bnts,bsnv->btnv", weights, value) * row)
 
-    places = (0, 1, 2)
+    places = (0, 1, 2, 3)
     expected = chainrule.grad(at_once, argnums=places)(*arrays)
     eager = chainrule.grad(by_blocks, argnums=places)(*arrays)
     compiled = chainrule.jit(chainrule.grad(by_blocks, argnums=places))(*arrays)
