@@ -57,6 +57,7 @@ FLOORS = (
             "tracing",
             # What the siblings of F5 have in common, and may not ask of one another.
             "configurable",
+            "precision",
             "likeness",
             "activations",
             "initializers",
@@ -93,7 +94,7 @@ FLOORS = (
         independent=True,
     ),
     # The package itself shows what F0 to F8 make; nothing there may lean on it.
-    Floor("front", (FRONT, "callbacks", "keras", "utils")),
+    Floor("front", (FRONT, "callbacks", "keras", "mixed_precision", "utils")),
     Floor("F9", ("recipes",)),
     Floor("F10", ("cli", "__main__")),
 )

@@ -65,6 +65,7 @@ _MODULES = (
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "optimizers",
     "recipes",
@@ -74,12 +75,15 @@ _MODULES = (
     "utils",
 )
 _NAMES = {
+    "DTypePolicy": "precision",
     "Input": "layers",
     "Model": "models",
     "Sequential": "models",
     "Split": "training",
+    "dtype_policy": "precision",
     "find_learning_rate": "models",
     "load_model": "models",
+    "set_dtype_policy": "precision",
     "trace_step": "explain",
 }
 

@@ -14,7 +14,9 @@ from chainrule.ir.dtype import DType, DTypeLike, as_dtype
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.trace import constant, staging
 from chainrule.ir.value import Value
+from chainrule.ops import cast
 
+_cast_to: ContextVar[DType | None] = ContextVar("cast_to", default=None)
 _substituted: ContextVar[dict[int, Any] | None] = ContextVar(
     "substituted", default=None
 )
@@ -80,8 +82,15 @@ class Variable:
         """The tensor it holds now.
 
         While a function is traced this is a placeholder, so that the compiled function
-        reads the variable anew at every call.
+        reads the variable anew at every call. Inside a layer that computes in another
+        floating-point type (see `chainrule.DTypePolicy`) it is in that type.
         """
+        held, dtype = self._held(), _cast_to.get()
+        if dtype is None or dtype is held.spec.dtype or not held.spec.dtype.is_float:
+            return held
+        return cast(held, dtype=dtype)
+
+    def _held(self) -> Any:
         mapping = _substituted.get()
         if mapping is not None and id(self) in mapping:
             return mapping[id(self)]
@@ -105,7 +114,8 @@ class Variable:
             )
         mapping = _substituted.get()
         if mapping is not None and id(self) in mapping:
-            mapping[id(self)] = new
+            other = new.spec.dtype is not self.dtype
+            mapping[id(self)] = cast(new, dtype=self.dtype) if other else new
         elif new.data is None:
             raise TraceError(
                 "a compiled function cannot change a variable",
@@ -127,6 +137,25 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable {self.path}: {self.spec}>"
+
+
+@contextmanager
+def reading_as(dtype: DType | None) -> Iterator[None]:
+    """Within the block, floating-point variables are read in this type; None: in their
+    own.
+
+    Example:
+        >>> from chainrule.ir.dtype import bfloat16
+        >>> scale = Variable([1.0])
+        >>> with reading_as(bfloat16):
+        ...     scale.value.dtype
+        chainrule.bfloat16
+    """
+    token = _cast_to.set(dtype)
+    try:
+        yield
+    finally:
+        _cast_to.reset(token)
 
 
 def values_of(variables: Sequence[Variable]) -> list[Any]:

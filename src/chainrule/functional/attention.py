@@ -302,15 +302,18 @@ def _weigh(rows: _Rows, key: Tensor, value: Tensor, weighting: _Weighting) -> Te
     They are divided by the sum of their weights at the end, as that is less than to
     divide the weights.
     """
-    scores = _scores(rows, key, weighting)
+    dtype = rows.query.spec.dtype
+    scores = ops.cast(_scores(rows, key, weighting), dtype=dtype.compute)
     largest = ops.stop_gradient(max_of(scores, axis=-1, keepdims=True))
     largest = ops.where(ops.less(ops.absolute(largest), math.inf), largest, 0.0)
     weights = ops.exp(ops.subtract(scores, largest))
     total = sum_of(weights, axis=-1)
     total = ops.where(ops.equal(total, 0.0), 1.0, total)
     weights = _dropped(weights, rows.first, weighting)
-    sums = einsum("bgnts,bsgv->bgntv", weights, value)
+    sums = einsum("bgnts,bsgv->bgntv", ops.cast(weights, dtype=dtype), value)
+    sums = ops.cast(sums, dtype=dtype.compute)
     shares = ops.divide(sums, ops.reshape(total, shape=(*total.spec.shape, 1)))
+    shares = ops.cast(shares, dtype=dtype)
     return ops.permute_dims(shares, axes=(0, 3, 1, 2, 4))
 
 

@@ -16,6 +16,7 @@ from chainrule.functional.promotion import (
     Tensor,
     as_value,
     promoted_floats,
+    widely,
 )
 from chainrule.functional.reductions import cumulative_sum
 from chainrule.functional.reductions import max as max_of
@@ -103,6 +104,7 @@ def hard_sigmoid(x: ArrayLike, /) -> Tensor:
     return ops.divide(relu6(ops.add(_float(x), 3.0)), 6.0)
 
 
+@widely
 def hard_silu(x: ArrayLike, /) -> Tensor:
     """`x * hard_sigmoid(x)`.
 
@@ -160,6 +162,7 @@ def threshold(x: ArrayLike, threshold: float, default_value: float) -> Tensor:
     return ops.where(ops.less_equal(value, threshold), default_value, value)
 
 
+@widely
 def sparse_plus(x: ArrayLike, /) -> Tensor:
     """0 up to -1, `(x + 1)**2 / 4` up to 1, and x from there on.
 
@@ -174,6 +177,7 @@ def sparse_plus(x: ArrayLike, /) -> Tensor:
     return ops.where(ops.less_equal(1.0, value), value, middle)
 
 
+@widely
 def sparse_sigmoid(x: ArrayLike, /) -> Tensor:
     """0 up to -1, `(x + 1) / 2` up to 1, and 1 from there on.
 
@@ -200,6 +204,7 @@ def sigmoid(x: ArrayLike, /) -> Tensor:
     return ops.sigmoid(_float(x))
 
 
+@widely
 def log_sigmoid(x: ArrayLike, /) -> Tensor:
     """`log(sigmoid(x))`, which is `-softplus(-x)`.
 
@@ -210,6 +215,7 @@ def log_sigmoid(x: ArrayLike, /) -> Tensor:
     return ops.negative(softplus(ops.negative(_float(x))))
 
 
+@widely
 def softplus(x: ArrayLike, /) -> Tensor:
     """`log(1 + exp(x))`, without overflow.
 
@@ -224,6 +230,7 @@ def softplus(x: ArrayLike, /) -> Tensor:
     return ops.add(ops.where(positive, value, 0.0), ops.log1p(ops.exp(falling)))
 
 
+@widely
 def softsign(x: ArrayLike, /) -> Tensor:
     """`x / (1 + |x|)`.
 
@@ -235,6 +242,7 @@ def softsign(x: ArrayLike, /) -> Tensor:
     return ops.divide(value, ops.add(ops.absolute(value), 1.0))
 
 
+@widely
 def silu(x: ArrayLike, /) -> Tensor:
     """`x * sigmoid(x)` (Elfwing, Uchibe, Doya, arXiv 1702.03118).
 
@@ -256,6 +264,7 @@ def swish(x: ArrayLike, /) -> Tensor:
     return silu(x)
 
 
+@widely
 def mish(x: ArrayLike, /) -> Tensor:
     """`x * tanh(softplus(x))` (Misra, arXiv 1908.08681).
 
@@ -280,6 +289,7 @@ def glu(x: ArrayLike, /, axis: int = -1) -> Tensor:
     return ops.multiply(first, ops.sigmoid(second))
 
 
+@widely
 def tanh_shrink(x: ArrayLike, /) -> Tensor:
     """`x - tanh(x)`.
 
@@ -291,6 +301,7 @@ def tanh_shrink(x: ArrayLike, /) -> Tensor:
     return ops.subtract(value, ops.tanh(value))
 
 
+@widely
 def squareplus(x: ArrayLike, /, b: float = 4) -> Tensor:
     """`(x + sqrt(x**2 + b)) / 2`.
 
@@ -326,6 +337,7 @@ def linear(x: ArrayLike, /) -> Tensor:
     return as_value(x)
 
 
+@widely
 def elu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
     """`x` where positive, else `alpha * (exp(x) - 1)` (arXiv 1511.07289).
 
@@ -339,6 +351,7 @@ def elu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
     return ops.where(positive, value, ops.multiply(falling, alpha))
 
 
+@widely
 def celu(x: ArrayLike, /, alpha: float = 1.0) -> Tensor:
     """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (arXiv 1704.07483).
 
@@ -356,6 +369,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
+@widely
 def selu(x: ArrayLike, /) -> Tensor:
     """`1.0507 * elu(x, 1.6733)`: keeps mean 0, variance 1 (arXiv 1706.02515).
 
@@ -366,6 +380,7 @@ def selu(x: ArrayLike, /) -> Tensor:
     return ops.multiply(elu(x, _SELU_ALPHA), _SELU_SCALE)
 
 
+@widely
 def gelu(x: ArrayLike, /, approximate: bool = False) -> Tensor:
     """`x * P(X <= x)` for X normal: `x / 2 * (1 + erf(x / sqrt(2)))`.
 
@@ -399,6 +414,7 @@ def _largest(value: Tensor, axis: Axis) -> Tensor:
     return ops.where(ops.less(ops.absolute(largest), math.inf), largest, 0.0)
 
 
+@widely
 def softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
     """`exp(x) / sum(exp(x))` along `axis`, without overflow.
 
@@ -413,6 +429,7 @@ def softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
     return ops.divide(powers, sum_of(powers, axis, keepdims=True))
 
 
+@widely
 def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
     """`x - logsumexp(x)` along `axis`: the logarithm of `softmax`, without overflow.
 
@@ -426,6 +443,7 @@ def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
     return ops.subtract(shifted, ops.log(total))
 
 
+@widely
 def sparsemax(x: ArrayLike, /, axis: int = -1) -> Tensor:
     """The point nearest to x among the probabilities along `axis`; many are exactly 0.
 
@@ -453,6 +471,7 @@ def sparsemax(x: ArrayLike, /, axis: int = -1) -> Tensor:
     return ops.where(part, ops.subtract(value, level), 0.0)
 
 
+@widely
 def logsumexp(x: ArrayLike, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """`log(sum(exp(x)))` over `axis`, without overflow.
 

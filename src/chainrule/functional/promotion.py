@@ -8,10 +8,11 @@ results are fractions convert integers and booleans to float32, the default.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from chainrule.ir.dtype import (
     as_dtype,
     bfloat16,
     bool_,
+    float32,
     promote,
 )
 from chainrule.ir.trace import constant
@@ -167,6 +169,33 @@ def apply(operation: Operation, *operands: ArrayLike) -> Tensor:
 def apply_float(operation: Operation, *operands: ArrayLike) -> Tensor:
     """`operation` on the operands, promoted to floating point."""
     return _marked(operation(*promoted_floats(*operands)), operands)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def widely(function: Function) -> Function:
+    """`function`, which composes several operations, computed in float32 for a first
+    argument of 16 bits, and rounded once.
+
+    Example:
+        >>> @widely
+        ... def thrice(x):
+        ...     return ops.add(ops.add(x, x), x)
+        >>> thrice(converted(1.0, bfloat16)).dtype
+        chainrule.bfloat16
+    """
+
+    @functools.wraps(function)
+    def wide(x: ArrayLike, /, *args: Any, **kwargs: Any) -> Tensor:
+        value = as_value(x)
+        dtype = value.spec.dtype
+        if not dtype.is_half:
+            return function(x, *args, **kwargs)
+        result: Tensor = function(ops.cast(value, dtype=float32), *args, **kwargs)
+        return ops.cast(result, dtype=dtype) if result.spec.dtype.is_float else result
+
+    return cast(Function, wide)
 
 
 def _marked(result: Tensor, operands: Sequence[ArrayLike]) -> Tensor:

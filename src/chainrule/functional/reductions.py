@@ -9,7 +9,13 @@ from chainrule.errors import ShapeError
 from chainrule.functional.elementwise import sqrt_or_zero
 from chainrule.functional.logic import as_truth
 from chainrule.functional.manipulation import Axis, broadcast_to, reshape, take_slice
-from chainrule.functional.promotion import ArrayLike, Tensor, as_value, converted
+from chainrule.functional.promotion import (
+    ArrayLike,
+    Tensor,
+    as_value,
+    converted,
+    widely,
+)
 from chainrule.ir.dtype import (
     DEFAULT_FLOAT,
     DType,
@@ -158,6 +164,7 @@ def _count(value: Tensor, axis: Axis) -> int:
     return count
 
 
+@widely
 def mean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The mean over `axis`; of integers and booleans as float32.
 
@@ -170,6 +177,7 @@ def mean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tenso
     return ops.divide(total, float(_count(value, axis)))
 
 
+@widely
 def var(
     x: ArrayLike,
     /,
@@ -197,6 +205,7 @@ def var(
     return ops.divide(total, float(free) if free > 0 else 0.0)
 
 
+@widely
 def std(
     x: ArrayLike,
     /,

@@ -198,6 +198,8 @@ class Softmax(Layer):
         [[1.0, 0.0]]
     """
 
+    wide = True
+
     mask_of_steps = False  # its mask is one of classes
     supports_masking = True
 

@@ -12,7 +12,6 @@ from chainrule.functional import random
 from chainrule.functional.attention import dot_product_attention
 from chainrule.functional.masks import mask_of
 from chainrule.functional.promotion import Tensor
-from chainrule.ir.dtype import DTypeLike
 from chainrule.layers.attention_axes import Layout, band, both, weights_of
 from chainrule.layers.core import known_width
 from chainrule.layers.einsum_dense import EinsumDense
@@ -20,13 +19,14 @@ from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import InputShape, check_positive
 from chainrule.layers.regularization import check_rate
 from chainrule.layers.several import SeveralInputs
+from chainrule.precision import PolicyLike
 
 
 class BaseOptions(TypedDict, total=False):
     """What these layers take as every layer does; see `LayerOptions`."""
 
     name: str | None
-    dtype: DTypeLike | None
+    dtype: PolicyLike | None
     trainable: bool
     input_shape: Sequence[int | None] | None
 
@@ -172,7 +172,7 @@ class ProjectedAttention(SeveralInputs):
             activity_regularizer=self.activity_regularizer,
             kernel_constraint=self.kernel_constraint,
             bias_constraint=self.bias_constraint,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name=name,
         )
         layer.supports_masking = True  # masks are told apart here

@@ -87,7 +87,7 @@ class CachedMultiHeadAttention(MultiHeadAttention):
                 training=training,
                 use_causal_mask=use_causal_mask,
             )
-        cache = functional.astype(functional.asarray(cache), self.dtype)
+        cache = functional.astype(functional.asarray(cache), self.compute_dtype)
         self._check_cache(cache, query)
         queries, cache = self._updated(query, (value, key), cache, cache_update_index)
         keys, values = cache[:, 0], cache[:, 1]

@@ -71,6 +71,8 @@ class Augmentation(RandomLayer):
         **options: see `LayerOptions`.
     """
 
+    full = True
+
     # whether it mixes the samples of a batch, and their labels with them
     mixes: ClassVar[bool] = False
     # whether something is elsewhere in the new pictures, so that boxes have to follow

@@ -46,6 +46,8 @@ class BoxDecoder(Layer):
         ((1, 2, 6), [0.0, 0.0])
     """
 
+    full = True
+
     def __init__(self, strides: Sequence[int], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.strides = [int(stride) for stride in strides]

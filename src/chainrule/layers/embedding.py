@@ -202,5 +202,5 @@ class ReversibleEmbedding(Embedding):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """That of the numbers; scores keep the mask of the vectors."""
-        floats = getattr(inputs, "dtype", None) is self.dtype
+        floats = getattr(inputs, "dtype", None) is self.compute_dtype
         return previous_mask if floats else super().compute_mask(inputs)

@@ -32,6 +32,8 @@ class HostLayer(Layer):
         [[3.0], [5.0]]
     """
 
+    full = True
+
     host = True
 
     def __call__(

@@ -9,7 +9,7 @@ from chainrule.errors import ArgumentError, DTypeError
 from chainrule.functional.masks import mask_of, with_mask
 from chainrule.functional.promotion import Tensor
 from chainrule.functional.recording import Call, new_symbol
-from chainrule.ir.dtype import DTypeLike, as_dtype
+from chainrule.ir.dtype import DType, DTypeLike, as_dtype
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import InputShape, Layer, as_tensors, check_shape
 from chainrule.symbolic import SymbolicTensor
@@ -44,7 +44,7 @@ class InputLayer(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        self.dtype = as_dtype("float32" if dtype is None else dtype)
+        self._input_dtype = as_dtype("float32" if dtype is None else dtype)
         self.batch_shape = _batch_shape(self.name, shape, batch_size, batch_shape)
         self.batch_size, self.shape = self.batch_shape[0], self.batch_shape[1:]
         self.input_shape = self.shape
@@ -61,7 +61,23 @@ class InputLayer(Layer):
 
     def _argument(self, name: str) -> Any:
         """The shape is told in one of the two ways."""
+        if name == "dtype":
+            return self._input_dtype
         return None if name == "batch_shape" else super()._argument(name)
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the samples."""
+        return self._input_dtype
+
+    @property
+    def compute_dtype(self) -> DType:
+        """The type of the samples."""
+        return self._input_dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer, fit for JSON."""
+        return {**super().get_config(), "dtype": self._input_dtype.name}
 
     def _convert(self, inputs: Any) -> Any:
         """The input in the dtype that was told, where no number changes by that."""

@@ -26,7 +26,8 @@ from chainrule.layers.collected import collector
 from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
 from chainrule.layers.input_spec import check_inputs
 from chainrule.layers.masks import hand_on, told
-from chainrule.variable import Variable
+from chainrule.precision import PolicyLike, as_policy
+from chainrule.variable import Variable, reading_as
 
 InputShape = tuple[int | None, ...]
 
@@ -72,14 +73,15 @@ class LayerOptions(TypedDict, total=False):
 
     Attributes:
         name: its name, such as `dense_1`; counted up by class when None.
-        dtype: of its weights and of the floating-point inputs it is given.
+        dtype: a floating-point type or a policy such as `mixed_bfloat16`, that of
+            `chainrule.dtype_policy()` when None; see `chainrule.DTypePolicy`.
         trainable: whether training changes its weights.
         input_shape: the shape of one sample, for the first layer of a model.
         activity_regularizer: a penalty on the output, per sample; see `regularizers`.
     """
 
     name: str | None
-    dtype: DTypeLike | None
+    dtype: PolicyLike | None
     trainable: bool
     input_shape: Sequence[int | None] | None
     activity_regularizer: Any
@@ -95,7 +97,9 @@ class Layer(Configurable):
 
     Args:
         name: its name, such as `dense_1`; counted up by class when None.
-        dtype: of its weights; inputs of another floating-point dtype are cast to it.
+        dtype: of its weights, or a policy: a name such as `mixed_bfloat16` or a
+            `chainrule.DTypePolicy`; that of `chainrule.dtype_policy()` when None.
+            Floating-point inputs are cast to the type that it computes in.
         trainable: whether training changes its weights.
         input_shape: the shape of one sample, for the first layer of a model.
         activity_regularizer: a function of the output, divided by the number of
@@ -116,6 +120,10 @@ class Layer(Configurable):
     host = False
     # Whether the mask of a sequence holds for its output; see `compute_mask`.
     supports_masking = False
+    # Whether it computes in float32 what it gives in a type of 16 bits: statistics.
+    wide = False
+    # Whether types of 16 bits are not for it, as for pictures before they are scaled.
+    full = False
     # Whether `mask` in `call` is that of the steps, as it hangs on the input.
     mask_of_steps = True
 
@@ -123,13 +131,13 @@ class Layer(Configurable):
         self,
         *,
         name: str | None = None,
-        dtype: DTypeLike | None = "float32",
+        dtype: PolicyLike | None = None,
         trainable: bool = True,
         input_shape: Sequence[int | None] | None = None,
         activity_regularizer: Any = None,
     ) -> None:
         self.name = _auto_name(type(self)) if name is None else _checked_name(name)
-        self.dtype = _checked_dtype(self.name, dtype)
+        self.dtype_policy = as_policy(dtype, self.name)
         self.trainable = trainable
         self.input_shape = (
             None if input_shape is None else check_shape(self.name, input_shape)
@@ -183,10 +191,48 @@ class Layer(Configurable):
                 self._forget_losses()
             options, mask = told(self, inputs, mode, args, kwargs)
             outputs = self.call(inputs, *args, **options)
+            if self.wide and self.compute_dtype.is_half:
+                outputs = _cast_floats(outputs, self.compute_dtype)
             if self.activity_regularizer is not None:
                 self._penalize(outputs)
             hand_on(self, inputs, outputs, mask)
             return outputs
+
+    @property
+    def dtype(self) -> DType:
+        """The type of its weights."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def variable_dtype(self) -> DType:
+        """The type of its weights."""
+        return self.dtype
+
+    @property
+    def compute_dtype(self) -> DType:
+        """The floating-point type of what it gives.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> layer = Dense(2, dtype="mixed_bfloat16")
+            >>> layer.dtype, layer.compute_dtype
+            (chainrule.float32, chainrule.bfloat16)
+        """
+        policy = self.dtype_policy
+        return policy.variable_dtype.compute if self.full else policy.compute_dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer, fit for JSON."""
+        config = super().get_config()
+        if "dtype" in config:
+            config["dtype"] = self.dtype_policy.name
+        return config
+
+    def _argument(self, name: str) -> Any:
+        if name != "dtype":
+            return super()._argument(name)
+        same = self.dtype_policy == as_policy(None)
+        return None if same else self.dtype_policy.name
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask of the output, or a list of them; see `supports_masking`.
@@ -403,14 +449,19 @@ class Layer(Configurable):
                 part.trainable = trainable
 
     def _convert(self, inputs: Any) -> Any:
-        """Arrays as tensors; floating-point ones of the layer's dtype."""
+        """Arrays as tensors; floating-point ones of the type that it computes in."""
+        return _cast_floats(as_tensors(inputs), self._working_dtype)
 
-        def cast(value: Any) -> Any:
-            if value.dtype.is_float and value.dtype is not self.dtype:
-                return with_mask(functional.astype(value, self.dtype), mask_of(value))
-            return value
+    @property
+    def _working_dtype(self) -> DType:
+        """The type of the numbers that `call` sees."""
+        return self.compute_dtype.compute if self.wide else self.compute_dtype
 
-        return tree.tree_map(cast, as_tensors(inputs))
+    @property
+    def _reading_dtype(self) -> DType | None:
+        """The type that weights are read in, where that is not their own."""
+        working = self._working_dtype
+        return None if working is self.dtype else working
 
     def _build(self, *shapes: Any) -> None:
         with eagerly():
@@ -442,7 +493,7 @@ class Layer(Configurable):
     def _inside(self, surroundings: _Surroundings) -> Iterator[None]:
         token = _around.set(surroundings)
         try:
-            with scope(self.name):
+            with scope(self.name), reading_as(self._reading_dtype):
                 yield
         finally:
             _around.reset(token)
@@ -457,6 +508,17 @@ class Layer(Configurable):
                 yield from part._reach(trained)
             else:
                 yield trained, part
+
+
+def _cast_floats(values: Any, dtype: DType) -> Any:
+    """A tree of tensors, floating-point ones in `dtype`."""
+
+    def cast(value: Any) -> Any:
+        if value.dtype.is_float and value.dtype is not dtype:
+            return with_mask(functional.astype(value, dtype), mask_of(value))
+        return value
+
+    return tree.tree_map(cast, values)
 
 
 def held(container: Any) -> list[Any]:
@@ -506,18 +568,6 @@ def _checked_name(name: str) -> str:
             fix=f"name={str(name).replace('/', '_')!r}" if name else None,
         )
     return name
-
-
-def _checked_dtype(where: str, dtype: DTypeLike | None) -> DType:
-    found = as_dtype("float32" if dtype is None else dtype)
-    if not found.is_float:
-        raise ArgumentError(
-            "a layer computes with floating-point numbers",
-            where=where,
-            got=f"dtype={found.name!r}",
-            expected="'float32' or 'float64'",
-        )
-    return found
 
 
 def check_shape(where: str, shape: Any) -> InputShape:

@@ -55,6 +55,8 @@ class AffineNormalization(Layer):
         **options: see `LayerOptions`.
     """
 
+    wide = True
+
     gamma: Variable | None
     beta: Variable | None
 
@@ -424,6 +426,8 @@ class RMSNormalization(Layer):
         [[1.0, 1.0]]
     """
 
+    wide = True
+
     supports_masking = True
 
     def __init__(
@@ -462,6 +466,8 @@ class UnitNormalization(Layer):
         >>> UnitNormalization()([[0.0, 5.0]]).tolist()
         [[0.0, 1.0]]
     """
+
+    wide = True
 
     supports_masking = True
 

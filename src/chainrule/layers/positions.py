@@ -169,13 +169,13 @@ class TokenAndPositionEmbedding(Layer):
             tie_weights,
             self.embeddings_initializer,
             mask_zero=self.mask_zero,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name="token_embedding",
         )
         self.position_embedding = PositionEmbedding(
             sequence_length,
             self.embeddings_initializer,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name="position_embedding",
         )
 

@@ -35,6 +35,8 @@ class Rescaling(Layer):
         [0.0, 1.0]
     """
 
+    full = True
+
     supports_masking = True
 
     def __init__(
@@ -74,6 +76,8 @@ class Normalization(Layer):
         >>> layer([[2.0, 7.0]]).numpy().tolist()
         [[1.0, -1.0]]
     """
+
+    full = True
 
     supports_masking = True
 
@@ -234,6 +238,8 @@ class Discretization(Layer):
         >>> layer([[-1.5, 1.0, 3.4, 0.5]]).numpy().tolist()
         [[0, 2, 3, 1]]
     """
+
+    full = True
 
     def __init__(
         self,

@@ -231,6 +231,8 @@ class TableFeatures(Layer):
         [[2.0, 1.0, 0.5, 0.0, 0.0, 1.0]]
     """
 
+    full = True
+
     def __init__(
         self,
         numbers: int,

@@ -9,13 +9,13 @@ from chainrule import functional
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.promotion import Tensor
 from chainrule.ir import tree
-from chainrule.ir.dtype import DTypeLike
 from chainrule.layers.input_spec import InputSpec
 from chainrule.layers.layer import InputShape, Layer, LayerOptions
 from chainrule.layers.masks import checked_mask
 from chainrule.layers.recurrence import Found, Recurrence
 from chainrule.layers.recurrent_cells import Cell
 from chainrule.layers.registry import REGISTRY
+from chainrule.precision import PolicyLike
 
 
 class StackedRNNCells(Layer):
@@ -70,7 +70,8 @@ class StackedRNNCells(Layer):
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """The first states of all cells."""
-        return [initial_state(cell, batch_size, self.dtype) for cell in self.cells]
+        dtype = self.compute_dtype
+        return [initial_state(cell, batch_size, dtype) for cell in self.cells]
 
     def call(  # type: ignore[override]
         self, inputs: Tensor, states: Sequence[Any], training: bool = False
@@ -139,7 +140,7 @@ class RNN(Layer):
     ) -> None:
         super().__init__(**options)
         if isinstance(cell, (list, tuple)):
-            cell = StackedRNNCells(cell, dtype=self.dtype)
+            cell = StackedRNNCells(cell, dtype=self.dtype_policy)
         self.cell = checked_cell(self.name, cell)
         self.return_sequences = return_sequences
         self.return_state = return_state
@@ -228,7 +229,7 @@ class RNN(Layer):
 
     def get_initial_state(self, batch_size: int) -> Any:
         """The states before the first step, where none are given."""
-        return initial_state(self.cell, batch_size, self.dtype)
+        return initial_state(self.cell, batch_size, self.compute_dtype)
 
     def reset_state(self) -> None:
         """Let the next batch begin with states of zeros.
@@ -275,7 +276,7 @@ class RNN(Layer):
         if given is None:
             given = tree.tree_map(lambda variable: variable.value, self.states)
         found = [
-            functional.astype(functional.asarray(state), self.dtype)
+            functional.astype(functional.asarray(state), self.compute_dtype)
             for state in tree.flatten(given)[0]
         ]
         shapes = [state.shape for state in expected]
@@ -381,7 +382,7 @@ class OfCell(RNN):
         *parts: Any,
         zero_output_for_mask: bool = False,
         name: str | None = None,
-        dtype: DTypeLike | None = "float32",
+        dtype: PolicyLike | None = None,
         trainable: bool = True,
         input_shape: Sequence[int | None] | None = None,
         activity_regularizer: Any = None,

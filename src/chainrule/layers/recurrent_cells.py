@@ -112,7 +112,8 @@ class Cell(RandomLayer):
         """States of zeros, for so many samples."""
         sizes = [self.state_size] if isinstance(self.state_size, int) else []
         sizes = sizes or list(self.state_size)  # type: ignore[arg-type]
-        return [functional.zeros((batch_size, n), dtype=self.dtype) for n in sizes]
+        dtype = self.compute_dtype
+        return [functional.zeros((batch_size, n), dtype=dtype) for n in sizes]
 
     def call(  # type: ignore[override]
         self, inputs: Tensor, states: Any, training: bool = False
@@ -187,7 +188,7 @@ class Cell(RandomLayer):
             return []
         scale = 1 / (1 - rate)
         kept = [self._kept(rate, shape) for _ in range(count)]
-        return [functional.astype(keep, self.dtype) * scale for keep in kept]
+        return [functional.astype(keep, self.compute_dtype) * scale for keep in kept]
 
 
 class SimpleRNNCell(Cell):

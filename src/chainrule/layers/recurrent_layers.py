@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
-from chainrule.ir.dtype import DTypeLike
 from chainrule.layers.layer import LayerOptions
 from chainrule.layers.recurrent import OfCell
 from chainrule.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from chainrule.precision import PolicyLike
 
 
 class RNNOptions(TypedDict, total=False):
@@ -24,7 +24,7 @@ class RNNOptions(TypedDict, total=False):
 
     zero_output_for_mask: bool
     name: str | None
-    dtype: DTypeLike | None
+    dtype: PolicyLike | None
     trainable: bool
     input_shape: Sequence[int | None] | None
 

@@ -92,7 +92,7 @@ class TransformerBlock(SeveralInputs):
             dropout=self.dropout,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name=name,
         )
         layer.build_for(*shapes)
@@ -101,10 +101,14 @@ class TransformerBlock(SeveralInputs):
     def _build_around(self, name: str, shape: InputShape) -> tuple[Any, Any]:
         """The normalization and the dropout of a part."""
         norm = LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype, name=f"{name}_layer_norm"
+            epsilon=self.layer_norm_epsilon,
+            dtype=self.dtype_policy,
+            name=f"{name}_layer_norm",
         )
         norm.build_for(shape)
-        return norm, Dropout(self.dropout, dtype=self.dtype, name=f"{name}_dropout")
+        return norm, Dropout(
+            self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout"
+        )
 
     def _build_dense(
         self, name: str, shape: InputShape, units: int, activation: Any = None
@@ -114,7 +118,7 @@ class TransformerBlock(SeveralInputs):
             activation,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name=name,
         )
         layer.build_for(shape)

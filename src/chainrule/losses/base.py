@@ -51,7 +51,8 @@ class Loss(Configurable):
             weighted losses by their number, `mean_with_sample_weight` by the sum of the
             weights; `sum` does not divide; `none` or None leaves one per sample.
         name: the name in messages.
-        dtype: the float type to compute in; that of the predictions by default.
+        dtype: the float type to compute in; that of the predictions by
+            default, and float32 for those of 16 bits.
 
     Example:
         >>> class Cubed(Loss):
@@ -103,8 +104,8 @@ class Loss(Configurable):
         """
         mask = mask_of(y_pred)
         true, predicted = functional.asarray(y_true), as_float(y_pred)
-        if self.dtype is not None:
-            predicted = functional.astype(predicted, self.dtype)
+        kind = self.dtype or predicted.spec.dtype.compute
+        predicted = functional.astype(predicted, kind)
         values = self.call(true, predicted)
         counted = self.counted(true, values)
         if mask is not None:

@@ -110,6 +110,8 @@ class Metric(Configurable):
     def as_predictions(self, y_pred: Any) -> Tensor:
         """Predictions in the float type that is computed in."""
         predicted = as_float(y_pred)
+        if self.dtype is None and predicted.spec.dtype.is_half:
+            return functional.astype(predicted, "float32")
         if self.dtype is None:
             return predicted
         return functional.astype(predicted, self.dtype)

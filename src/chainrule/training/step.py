@@ -57,8 +57,8 @@ class Parts:
 
     @property
     def dtype(self) -> DType:
-        """The float type that the network computes in: that of its weights."""
-        floats = (v.dtype for v in self.variables if v.dtype.is_float)
+        """The float type that data is in: that of the weights, 32 bits at the least."""
+        floats = (v.dtype.compute for v in self.variables if v.dtype.is_float)
         return next(floats, DEFAULT_FLOAT)
 
 
