@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.configurable import Configurable, is_named
 from chainrule.ir.dtype import DType
 from chainrule.ir.spec import Spec
+from chainrule.precision import DTypePolicy
 from chainrule.variable import Variable
 
 PACKAGE = __name__.partition(".")[0] + "."
@@ -85,6 +86,8 @@ def _key(value: Any, places: Mapping[int, int]) -> Hashable:
         return _variable_key(value, places)
     if kind is DType:
         return kind, value.name
+    if kind is DTypePolicy:
+        return kind, value.name  # which is not what it is called by chance
     if kind is Spec:
         return kind, value
     if kind in (list, tuple):

@@ -85,12 +85,14 @@ class Variable:
         reads the variable anew at every call. Inside a layer that computes in another
         floating-point type (see `chainrule.DTypePolicy`) it is in that type.
         """
-        held, dtype = self._held(), _cast_to.get()
+        held, dtype = self.held, _cast_to.get()
         if dtype is None or dtype is held.spec.dtype or not held.spec.dtype.is_float:
             return held
         return cast(held, dtype=dtype)
 
-    def _held(self) -> Any:
+    @property
+    def held(self) -> Any:
+        """The tensor it holds now, in its own type."""
         mapping = _substituted.get()
         if mapping is not None and id(self) in mapping:
             return mapping[id(self)]

@@ -226,7 +226,7 @@ class _Call:
 
 def _outer(source: Any) -> Any:
     """The value that a trace captured; of a variable, the one it has now."""
-    return source if isinstance(source, Value) else source.value
+    return source if isinstance(source, Value) else source.held
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -406,7 +406,7 @@ class _Scan:
         graph, captured = trace(self._step, specs, name=self.name)
         own, outer = graph.inputs[: len(specs)], graph.inputs[len(specs) :]
         graph = Graph(graph.name, (*outer, *own), graph.nodes, graph.outputs)
-        shared = [v if isinstance(v, Value) else v.value for v in captured]
+        shared = [v if isinstance(v, Value) else v.held for v in captured]
         results = run(
             *(*shared, *self.first, *self.rows),
             graph=graph,
