@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chainrule.compiler.build import merge
 from chainrule.compiler.fuse import LIBRARY, LOOP, uses_blocks
@@ -238,16 +238,27 @@ class _Trial:
         pieces = PLACES[node.primitive.name](node, spot)
         if pieces is None:
             return None
+        before = self._notes()
         self.spots[id(value)] = value, spot
         parts: list[Value] = []
         for piece, place in pieces:
             mine = self._put(piece, place, node)
             if mine is None:
+                self._forget(before)
                 return None
             parts += mine
         self._order(node, parts)
         self.parts[id(value)] = tuple(parts)
         return self.parts[id(value)]
+
+    def _notes(self) -> tuple[Any, ...]:
+        """What was noted so far."""
+        added = {user: list(nodes) for user, nodes in self.before.items()}
+        return {**self.spots}, {**self.parts}, {**self.fills}, added, self.saved
+
+    def _forget(self, notes: tuple[Any, ...]) -> None:
+        """Go back to these notes: what a failed attempt placed is not made there."""
+        self.spots, self.parts, self.fills, self.before, self.saved = notes
 
     def _put(self, value: Value, spot: _Spot, user: Node) -> Sequence[Value] | None:
         """The parts of an input of `user`, computed or copied to a spot."""
