@@ -13,12 +13,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from chainrule import constraints, functional, initializers, regularizers
-from chainrule.configurable import Configurable, snake_case
+from chainrule.configurable import snake_case
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.functional.masks import mask_of, with_mask
 from chainrule.functional.recording import Call, has_symbol
 from chainrule.ir import tree
-from chainrule.ir.dtype import DType, DTypeLike, as_dtype
+from chainrule.ir.dtype import DTypeLike, as_dtype
 from chainrule.ir.trace import eagerly, scope
 from chainrule.ir.value import Value
 from chainrule.layers.collected import collected_losses as collected_losses
@@ -26,6 +25,7 @@ from chainrule.layers.collected import collector
 from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
 from chainrule.layers.input_spec import check_inputs
 from chainrule.layers.masks import hand_on, told
+from chainrule.layers.typed import Typed, cast_floats
 from chainrule.precision import PolicyLike, as_policy
 from chainrule.variable import Variable, reading_as
 
@@ -87,7 +87,7 @@ class LayerOptions(TypedDict, total=False):
     activity_regularizer: Any
 
 
-class Layer(Configurable):
+class Layer(Typed):
     """A function with weights. Subclasses define `call`, and `build` if they have any.
 
     `__init__` stores its arguments under their own names; `build(input_shape)` makes
@@ -120,10 +120,6 @@ class Layer(Configurable):
     host = False
     # Whether the mask of a sequence holds for its output; see `compute_mask`.
     supports_masking = False
-    # Whether it computes in float32 what it gives in a type of 16 bits: statistics.
-    wide = False
-    # Whether types of 16 bits are not for it, as for pictures before they are scaled.
-    full = False
     # Whether `mask` in `call` is that of the steps, as it hangs on the input.
     mask_of_steps = True
 
@@ -192,47 +188,11 @@ class Layer(Configurable):
             options, mask = told(self, inputs, mode, args, kwargs)
             outputs = self.call(inputs, *args, **options)
             if self.wide and self.compute_dtype.is_half:
-                outputs = _cast_floats(outputs, self.compute_dtype)
+                outputs = cast_floats(outputs, self.compute_dtype)
             if self.activity_regularizer is not None:
                 self._penalize(outputs)
             hand_on(self, inputs, outputs, mask)
             return outputs
-
-    @property
-    def dtype(self) -> DType:
-        """The type of its weights."""
-        return self.dtype_policy.variable_dtype
-
-    @property
-    def variable_dtype(self) -> DType:
-        """The type of its weights."""
-        return self.dtype
-
-    @property
-    def compute_dtype(self) -> DType:
-        """The floating-point type of what it gives.
-
-        Example:
-            >>> from chainrule.layers import Dense
-            >>> layer = Dense(2, dtype="mixed_bfloat16")
-            >>> layer.dtype, layer.compute_dtype
-            (chainrule.float32, chainrule.bfloat16)
-        """
-        policy = self.dtype_policy
-        return policy.variable_dtype.compute if self.full else policy.compute_dtype
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer, fit for JSON."""
-        config = super().get_config()
-        if "dtype" in config:
-            config["dtype"] = self.dtype_policy.name
-        return config
-
-    def _argument(self, name: str) -> Any:
-        if name != "dtype":
-            return super()._argument(name)
-        same = self.dtype_policy == as_policy(None)
-        return None if same else self.dtype_policy.name
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask of the output, or a list of them; see `supports_masking`.
@@ -450,18 +410,7 @@ class Layer(Configurable):
 
     def _convert(self, inputs: Any) -> Any:
         """Arrays as tensors; floating-point ones of the type that it computes in."""
-        return _cast_floats(as_tensors(inputs), self._working_dtype)
-
-    @property
-    def _working_dtype(self) -> DType:
-        """The type of the numbers that `call` sees."""
-        return self.compute_dtype.compute if self.wide else self.compute_dtype
-
-    @property
-    def _reading_dtype(self) -> DType | None:
-        """The type that weights are read in, where that is not their own."""
-        working = self._working_dtype
-        return None if working is self.dtype else working
+        return cast_floats(as_tensors(inputs), self._working_dtype)
 
     def _build(self, *shapes: Any) -> None:
         with eagerly():
@@ -508,17 +457,6 @@ class Layer(Configurable):
                 yield from part._reach(trained)
             else:
                 yield trained, part
-
-
-def _cast_floats(values: Any, dtype: DType) -> Any:
-    """A tree of tensors, floating-point ones in `dtype`."""
-
-    def cast(value: Any) -> Any:
-        if value.dtype.is_float and value.dtype is not dtype:
-            return with_mask(functional.astype(value, dtype), mask_of(value))
-        return value
-
-    return tree.tree_map(cast, values)
 
 
 def held(container: Any) -> list[Any]:
