@@ -146,6 +146,7 @@ class BeamSearch:
         table = np.zeros((n, k, most), np.int32)
         return {
             "model": take_rows(state, np.repeat(np.arange(n), k), n),
+            "origin": np.arange(n * k, dtype=np.int32),
             "token": np.repeat(np.asarray(tokens, np.int32)[:, None], k, axis=1),
             "number": np.int32(0),
             "end": np.int32(end),
@@ -169,14 +170,16 @@ class BeamSearch:
         """One more token of each beam: a pure function, which is compiled."""
         n, k = state["alive"].shape
         token = functional.reshape(state["token"], (n * k,))
-        logits, model = self.step(state["model"], token)
+        # moved where it is read next, so that a cache is moved and added to in one
+        moved = self._moved(state["model"], state["origin"])
+        logits, model = self.step(moved, token)
         logs = functional.log_softmax(logits, axis=-1)
         column = functional.arange(logs.shape[-1], dtype="int32")
         is_end = functional.equal(column, state["end"])
         ending = functional.sum(functional.where(is_end, logs, 0.0), axis=-1)
         ended = self._end(state, functional.reshape(ending, (n, k)))
         going = functional.where(is_end, NONE, logs)
-        return {**ended, **self._go_on(state, going, column, model)}
+        return {**ended, **self._go_on(state, going, column), "model": model}
 
     def _end(self, state: State, ending: Tensor) -> State:
         """Beams that end here, among the best of those that have ended."""
@@ -197,10 +200,8 @@ class BeamSearch:
             "ended_lengths": functional.take_along_axis(lengths, place, axis=1),
         }
 
-    def _go_on(
-        self, state: State, logs: Tensor, column: Tensor, model: State
-    ) -> dict[str, Any]:
-        """The likeliest beams with one more token, each with the state it came from."""
+    def _go_on(self, state: State, logs: Tensor, column: Tensor) -> dict[str, Any]:
+        """The likeliest beams with one more token, and which beam each came from."""
         n, k = state["alive"].shape
         number = state["number"]
         values, tokens = likeliest(logs, column, k)
@@ -220,7 +221,7 @@ class BeamSearch:
         table = _rows(state["alive_tokens"], beam)
         table = functional.where(here, functional.expand_dims(token, axis=2), table)
         return {
-            "model": self._moved(model, origin, n * k),
+            "origin": origin,
             "token": token,
             "number": number + 1,
             "alive": alive,
@@ -228,10 +229,11 @@ class BeamSearch:
             "bound": _bound(alive, number + 1, table.shape[2], state["alpha"]),
         }
 
-    def _moved(self, model: State, origin: Tensor, count: int) -> State:
+    def _moved(self, model: State, origin: Tensor) -> State:
         """The state of the model, where each beam has that of the one it continues."""
         if self.beams == 1:
             return model
+        count = origin.shape[0]
         if not self.shared:
             return take_rows(model, origin, count)
         return {
