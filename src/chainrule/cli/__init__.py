@@ -4,13 +4,14 @@ A kind of problem is a `Task`, in a module of its own, with the options that it 
 `tasks.py` lists them, and the commands ask that list.
 """
 
-from chainrule.cli import detect, show, train, translate, use
+from chainrule.cli import chat, detect, show, train, translate, use
 from chainrule.cli.application import INTERRUPTED, app
 from chainrule.cli.tasks import choose_task
 
 __all__ = [
     "INTERRUPTED",
     "app",
+    "chat",
     "choose_task",
     "detect",
     "main",

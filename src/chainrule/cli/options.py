@@ -13,7 +13,7 @@ TaskName = Annotated[
         "--task",
         help="What to learn, where the data do not say it: table, binary, classes or "
         "regression of a table; classify or detect of pictures; translate of pairs of "
-        "sentences.",
+        "sentences; chat.",
         show_default="found",
     ),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from chainrule.cli.chat import Chat
 from chainrule.cli.dense import Dense
 from chainrule.cli.detection import Detection
 from chainrule.cli.pictures import Pictures
@@ -16,7 +17,14 @@ from chainrule.recipes import images_data
 
 OTHER = Dense()  # for models that nobody knows
 # In the order in which they look at the data: the first that fits takes them.
-TASKS: tuple[Task, ...] = (OTHER, Pictures(), Detection(), Table(), Translation())
+TASKS: tuple[Task, ...] = (
+    OTHER,
+    Pictures(),
+    Detection(),
+    Table(),
+    Translation(),
+    Chat(),
+)
 DATA_SETS = ("digits", *images_data.DATA_SETS)
 
 

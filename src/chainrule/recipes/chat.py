@@ -1,0 +1,298 @@
+"""A chat model: intents, answers and replies behind one folder.
+
+What is said is answered, in this order: by the answer to a question that was asked in
+other words, by a network that writes replies, by the name of the intent; and where
+nothing of that is sure enough, by saying so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chainrule.errors import ArgumentError, DataError, FormatError
+from chainrule.models import load_model
+from chainrule.recipes.chat_answers import AnswerIndex, Near
+from chainrule.recipes.chat_data import (
+    Intents,
+    files_of,
+    kind_of_chat,
+    read_answers,
+    read_intents,
+)
+from chainrule.recipes.chat_intents import (
+    IntentNetwork,
+    IntentPlan,
+    Judgement,
+    curve_as_csv,
+    judge,
+    learn_intents,
+)
+from chainrule.training.files import write_atomically
+from chainrule.training.run_record import write_record
+
+FORMAT, VERSION = "chainrule-chat", 1
+FILE = "chat.json"
+INTENTS = "intents.chainrule"
+ANSWERS = "answers.json"
+CURVE = "intents_curve.csv"
+UNKNOWN = "I do not know what you mean."
+ENDINGS = (".json", ".jsonl", ".ndjson", ".yml", ".yaml", ".csv", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a chat model learns from.
+
+    Attributes:
+        intents: a file of texts and intents.
+        answers: a file or folder of questions and answers.
+        seed: the same seed gives the same bits.
+        epochs: passes over the texts of intents; None chooses.
+    """
+
+    intents: str | None = None
+    answers: str | None = None
+    seed: int = 0
+    epochs: int | None = None
+
+
+@dataclass
+class Data:
+    """What was read; None where nothing was given."""
+
+    intents: Intents | None = None
+    answers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a chat model says, and why.
+
+    Attributes:
+        text: what it says.
+        source: `answer`, `intent` or `unknown`.
+        intents: the likeliest intents with their probabilities.
+        nearest: the questions most like what was said.
+    """
+
+    text: str
+    source: str
+    intents: list[tuple[str, float]]
+    nearest: list[Near]
+
+
+class Bot:
+    """A chat model.
+
+    Args:
+        network: names intents.
+        threshold: the least probability of an intent that is believed.
+        answers: questions and answers.
+
+    Example:
+        >>> bot = Bot(answers=[("Who are you?", "A program.")])
+        >>> bot.reply("who are you").text, bot.reply("Is it raining?").text
+        ('A program.', 'I do not know what you mean.')
+    """
+
+    def __init__(
+        self,
+        network: IntentNetwork | None = None,
+        threshold: float = 0.5,
+        answers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.network = network
+        self.threshold = threshold
+        encode = None if network is None else network.encode
+        self.answers = AnswerIndex(answers, encode) if answers else None
+        self.asked: Counter[str] = Counter()
+
+    def reply(self, text: str) -> Reply:
+        """What to say to a line.
+
+        Args:
+            text: the line.
+        """
+        text = text.strip()
+        intents = self.network.likeliest(text) if self.network and text else []
+        nearest = self.answers.nearest(text) if self.answers and text else []
+        if self.answers and nearest and nearest[0].similarity >= self.answers.threshold:
+            return Reply(self._answer(nearest[0]), "answer", intents, nearest)
+        if intents and intents[0][1] >= self.threshold:
+            said = f"I take this as {intents[0][0]}."
+            return Reply(said, "intent", intents, nearest)
+        return Reply(UNKNOWN, "unknown", intents, nearest)
+
+    def _answer(self, near: Near) -> str:
+        """One of the answers to a question; another where it is asked again."""
+        number = self.asked[near.question]
+        self.asked[near.question] += 1
+        return near.answers[number % len(near.answers)]
+
+    def save(self, folder: Path) -> None:
+        """Write the parts of the model into a folder, `chat.json` last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.network is not None:
+            self.network.model.save(folder / INTENTS)
+        if self.answers is not None:
+            write_atomically(folder / ANSWERS, _as_json(self.answers.pairs))
+        settings = {
+            "format": FORMAT,
+            "version": VERSION,
+            "intents": self.network is not None,
+            "threshold": self.threshold,
+            "answers": self.answers is not None,
+        }
+        write_atomically(folder / FILE, _as_json(settings))
+
+    @classmethod
+    def load(cls, folder: Path) -> Bot:
+        """The chat model in a folder.
+
+        Raises:
+            ArgumentError: when there is none.
+            FormatError: when it is damaged, or of a later version.
+        """
+        settings = _read_json(folder / FILE)
+        told = isinstance(settings, dict)
+        if not told or settings.get("format") != FORMAT:
+            raise FormatError("this is no chat model", where=str(folder / FILE))
+        if settings.get("version") != VERSION:
+            raise FormatError(
+                "the chat model is of another version",
+                where=str(folder / FILE),
+                got=settings.get("version"),
+                expected=VERSION,
+            )
+        network = None
+        if settings.get("intents"):
+            network = IntentNetwork(load_model(folder / INTENTS))
+        answers = _read_json(folder / ANSWERS) if settings.get("answers") else []
+        try:
+            pairs = [(str(question), str(answer)) for question, answer in answers]
+            threshold = float(settings["threshold"])
+        except (TypeError, ValueError, KeyError) as error:
+            raise FormatError(
+                "the chat model is damaged", where=str(folder), got=repr(error)
+            ) from None
+        return cls(network, threshold, pairs)
+
+
+def _as_json(data: Any) -> bytes:
+    return json.dumps(data, ensure_ascii=False, indent=1).encode()
+
+
+def _read_json(path: Path) -> Any:
+    if not path.is_file():
+        raise ArgumentError(
+            "there is no chat model here",
+            where=str(path),
+            fix="chainrule train --task chat --intents FILE --answers FOLDER",
+        )
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError("this is no JSON", where=str(path), got=str(error)) from None
+
+
+# ---- learning ------------------------------------------------------------------------
+
+
+def gather(source: str | None, plan: Plan) -> Data:
+    """Read what a plan names, and the files of a folder by what they hold.
+
+    Args:
+        source: a file or folder whose kind is found out, or None.
+        plan: what is named by kind.
+
+    Raises:
+        ArgumentError: when nothing is given.
+        DataError: when a file cannot be read, or two hold intents.
+    """
+    if not any((source, plan.intents, plan.answers)):
+        raise ArgumentError(
+            "a chat model learns from intents, answers or dialogues",
+            where="chainrule train --task chat",
+            got="none of them",
+            fix="--intents FILE --answers FOLDER --dialogues FILE",
+        )
+    data = Data()
+    if plan.intents:
+        data.intents = read_intents(Path(plan.intents), plan.seed)
+    if plan.answers:
+        data.answers += read_answers(Path(plan.answers))
+    for file in files_of(Path(source), ENDINGS) if source else ():
+        _add(data, file, plan.seed)
+    return data
+
+
+def _add(data: Data, file: Path, seed: int) -> None:
+    """Read a file as what it holds."""
+    kind = kind_of_chat(file)
+    if kind == "answers":
+        data.answers += read_answers(file)
+    elif data.intents is not None:
+        raise DataError(
+            "two files hold texts with intents",
+            where=str(file),
+            fix="name one of them: --intents FILE",
+        )
+    else:
+        data.intents = read_intents(file, seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of learning.
+
+    Attributes:
+        bot: the model.
+        judgement: how well intents are named; None without intents.
+        histories: of the networks, by part.
+    """
+
+    bot: Bot
+    judgement: Judgement | None
+    histories: dict[str, Any]
+
+
+def learn(data: Data, plan: Plan, show: Callable[[str], None] = print) -> Outcome:
+    """Train what there are data for.
+
+    Args:
+        data: what was read.
+        plan: how to learn.
+        show: is told what is going on.
+
+    Example:
+        >>> data = Data(answers=[("Who are you?", "A program.")])
+        >>> learn(data, Plan()).bot.reply("Who are you?").text
+        'A program.'
+    """
+    network, judgement, threshold = None, None, 0.5
+    histories = {}
+    if data.intents is not None:
+        show("learning intents")
+        how = IntentPlan(epochs=plan.epochs, seed=plan.seed)
+        network, histories["intents"] = learn_intents(data.intents, how)
+        judgement = judge(network, data.intents)
+        threshold = judgement.threshold
+    if data.answers:
+        show("weighing questions")
+    return Outcome(Bot(network, threshold, data.answers), judgement, histories)
+
+
+def write(folder: Path, outcome: Outcome, plan: Plan, results: dict[str, Any]) -> None:
+    """Leave the model, its curve, the Histories and what was run in a folder."""
+    outcome.bot.save(folder)
+    if outcome.judgement is not None:
+        curve = curve_as_csv(outcome.judgement.curve)
+        write_atomically(folder / CURVE, curve.encode())
+    for part, history in outcome.histories.items():
+        history.to_csv(folder / f"{part}_history.csv")
+    write_record(folder, plan=vars(plan), **results)
