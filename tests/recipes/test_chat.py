@@ -311,7 +311,7 @@ def test_answers_alone_are_enough() -> None:
 def test_a_session_in_the_terminal(files: Path, tmp_path: Path) -> None:
     run = CliRunner()
     out = tmp_path / "run"
-    arguments = ["train", "--task", "chat", "--out", str(out), "--epochs", "20"]
+    arguments = ["train", "--task", "chat", "--out", str(out), "--epochs", "50"]
     given = ["--intents", str(files / "intents.json"), "--answers", str(files)]
     trained = run.invoke(app, [*arguments, *given])
     assert trained.exit_code == 0, trained.output

@@ -40,6 +40,7 @@ FILE = "chat.json"
 INTENTS = "intents.chainrule"
 ANSWERS = "answers.json"
 CURVE = "intents_curve.csv"
+Show = Callable[[str], object]
 UNKNOWN = "I do not know what you mean."
 ENDINGS = (".json", ".jsonl", ".ndjson", ".yml", ".yaml", ".csv", ".tsv", ".parquet")
 
@@ -261,7 +262,7 @@ class Outcome:
     histories: dict[str, Any]
 
 
-def learn(data: Data, plan: Plan, show: Callable[[str], None] = print) -> Outcome:
+def learn(data: Data, plan: Plan, show: Show = lambda line: None) -> Outcome:
     """Train what there are data for.
 
     Args:

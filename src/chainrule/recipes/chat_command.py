@@ -133,7 +133,7 @@ def chat(model: Path, lines: Iterable[str] | None = None) -> None:
         if not text:
             continue
         if not typed:
-            console.print(f"> {text}", markup=False)
+            console.print(f"> {text}", markup=False, soft_wrap=True)
         if text in ("/quit", "/exit"):
             return
         if text.startswith("/"):
@@ -141,7 +141,7 @@ def chat(model: Path, lines: Iterable[str] | None = None) -> None:
             continue
         last = bot.reply(text)
         style = "dim" if last.source == "unknown" else None
-        console.print(last.text, style=style, markup=False)
+        console.print(last.text, style=style, markup=False, soft_wrap=True)
 
 
 def _typed(console: Any) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _command(console: Any, bot: Bot, text: str, last: Reply | None) -> None:
         console.print("nothing was said yet", style="dim")
     else:
         for line in explain(bot, last):
-            console.print(line, style="dim", markup=False)
+            console.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 def explain(bot: Bot, reply: Reply) -> list[str]:

@@ -77,10 +77,11 @@ def read_intents(path: Path, seed: int = 0) -> Intents:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "some.json")
-        >>> _ = path.write_text('{"train": [["hi", "hello"]], "val": [["?", "oos"]]}')
+        >>> parts = {"train": [["hi", "greet"], ["bye", "go"]], "val": [["?", "oos"]]}
+        >>> _ = path.write_text(json.dumps(parts))
         >>> found = read_intents(path)
         >>> found.names, found.held.tolist()
-        (['hello', None], [False, True])
+        (['greet', 'go', None], [False, False, True])
     """
     records = read_records(path)
     text, label = _text_and_label(records)
@@ -171,7 +172,10 @@ def read_answers(path: Path) -> list[Pair]:
         [('Are you open?', 'From nine to five.')]
     """
     found: list[Pair] = []
-    for file in files_of(path, (*YAML, *TABLES)):
+    files = files_of(path, (*YAML, *TABLES))
+    if path.is_dir():
+        files = [file for file in files if kind_of_chat(file) == "answers"]
+    for file in files:
         found += _answers_of(file)
     found = [(q.strip(), a.strip()) for q, a in found if q.strip() and a.strip()]
     if not found:
@@ -209,6 +213,8 @@ def _answers_of(file: Path) -> list[Pair]:
     question = _by_name(records.names, QUESTIONS)
     answer = _by_name(records.names, ANSWERS)
     if (question is None or answer is None) and len(records.names) == 2:
+        if records.header and kind_of_file(file) not in (*JSON, *JSON_LINES):
+            records = read_records(file, header=False)  # these names were none
         question, answer = records.names
     if question is None or answer is None:
         raise DataError(
