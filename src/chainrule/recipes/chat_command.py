@@ -9,7 +9,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError
 from chainrule.recipes.chat import FILE, Bot, Outcome, Plan, Reply, gather, learn, write
-from chainrule.recipes.chat_intents import Judgement
+from chainrule.recipes.chat_intents import KEPT, Judgement
 from chainrule.recipes.run_folder import choose_folder
 from chainrule.recipes.tabular_command import make_console
 
@@ -107,7 +107,8 @@ def show_judgement(console: Any, judgement: Judgement) -> None:
         )
     console.print(table)
     console.print(
-        f"* chosen {judgement.how}; {outside:,} texts out of scope were held out"
+        f"* chosen: {KEPT:.0%} of what is in scope are believed; {outside:,} texts are "
+        "out of scope"
     )
 
 

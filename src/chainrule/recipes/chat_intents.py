@@ -24,7 +24,7 @@ WIDTH = 256
 NAMES = "intents"  # in the notes of a model
 FEATURES = "features"  # the layer that texts are compared by
 THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.05), 2)
-KEPT = 0.95  # of what is in scope, where no examples of the rest are there
+KEPT = 0.95  # of what is in scope
 RARE = 2000  # texts from which on words that occur once count as unknown
 
 
@@ -197,24 +197,22 @@ class Judgement:
         threshold: the least probability of an intent that is believed.
         chosen: what comes of this threshold on what was held out.
         curve: what comes of others.
-        how: how the threshold was chosen, in words.
-        counts: held-out texts in scope and out of scope.
+        counts: held-out texts in scope, and texts out of scope.
     """
 
     accuracy: float
     threshold: float
     chosen: Point
     curve: list[Point]
-    how: str
     counts: tuple[int, int]
 
 
 def judge(network: IntentNetwork, intents: Intents) -> Judgement:
     """Measure a network on what was held out, and choose its threshold.
 
-    Texts out of scope that are not held out take part in the choice: the threshold is
-    that with the largest sum of accuracy in scope and recall of what is out of scope.
-    Without such texts, 95% of what is in scope are believed.
+    The threshold is that at which 95% of what is in scope are believed. Texts out of
+    scope are neither trained on nor looked at for it, so that all of them tell how much
+    of their kind is refused.
 
     Args:
         network: a trained one.
@@ -225,34 +223,17 @@ def judge(network: IntentNetwork, intents: Intents) -> Judgement:
     names = np.array(network.names)[found.argmax(1)] if inside else np.array([])
     right = names == np.array([intents.names[row] for row in inside])
     sure = found.max(1) if inside else np.zeros(0)
-    known = _confidence(network, intents, held=False)
-    outside = _confidence(network, intents, held=True)
-    if known.size:
-        tried = np.round(np.arange(0.02, 1.0, 0.01), 2)
-        points = [_point(each, sure, right, known) for each in tried]
-        best = max(points, key=lambda p: p.accuracy + (p.recall or 0))
-        threshold, how = best.threshold, f"by {known.size} texts out of scope"
-    else:
-        threshold = float(np.quantile(sure, 1 - KEPT)) if sure.size else 0.5
-        how = f"so that {KEPT:.0%} of what is in scope are believed"
-    curve = [_point(each, sure, right, outside) for each in THRESHOLDS]
+    others = [row for row, name in enumerate(intents.names) if name is None]
+    said = network.probabilities([intents.texts[row] for row in others])
+    outside = said.max(1) if others else np.zeros(0)
+    threshold = float(np.quantile(sure, 1 - KEPT)) if sure.size else 0.5
     return Judgement(
         float(right.mean()) if inside else float("nan"),
-        float(threshold),
+        threshold,
         _point(threshold, sure, right, outside),
-        curve,
-        how,
-        (len(inside), int(outside.size)),
+        [_point(each, sure, right, outside) for each in THRESHOLDS],
+        (len(inside), len(others)),
     )
-
-
-def _confidence(network: IntentNetwork, intents: Intents, held: bool) -> Array:
-    """The largest probability, of texts out of scope."""
-    rows = intents.rows(held=held, inside=False)
-    if not rows:
-        return np.zeros(0)
-    found: Array = network.probabilities([intents.texts[r] for r in rows]).max(1)
-    return found
 
 
 def _point(threshold: float, sure: Array, right: Array, outside: Array) -> Point:
