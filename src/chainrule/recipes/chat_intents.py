@@ -219,13 +219,15 @@ def judge(network: IntentNetwork, intents: Intents) -> Judgement:
         intents: what it was trained on, and what was held out.
     """
     inside = intents.rows(held=True, inside=True)
-    found = network.probabilities([intents.texts[row] for row in inside])
+    held = [intents.texts[row] for row in inside]
+    found = network.probabilities(held) if held else np.zeros((0, 1))
     names = np.array(network.names)[found.argmax(1)] if inside else np.array([])
     right = names == np.array([intents.names[row] for row in inside])
     sure = found.max(1) if inside else np.zeros(0)
     others = [row for row, name in enumerate(intents.names) if name is None]
-    said = network.probabilities([intents.texts[row] for row in others])
-    outside = said.max(1) if others else np.zeros(0)
+    outside = np.zeros(0)
+    if others:
+        outside = network.probabilities([intents.texts[row] for row in others]).max(1)
     threshold = float(np.quantile(sure, 1 - KEPT)) if sure.size else 0.5
     return Judgement(
         float(right.mean()) if inside else float("nan"),
