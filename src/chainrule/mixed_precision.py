@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+from chainrule.optimizers import LossScaleOptimizer
 from chainrule.precision import DTypePolicy, dtype_policy, set_dtype_policy
 
-__all__ = ["DTypePolicy", "dtype_policy", "set_dtype_policy"]
+__all__ = ["DTypePolicy", "LossScaleOptimizer", "dtype_policy", "set_dtype_policy"]

@@ -137,6 +137,11 @@ class Variable:
         data: np.ndarray[Any, Any] = np.array(self._value.numpy())
         return data
 
+    def stored(self) -> np.ndarray[Any, Any]:
+        """A copy of the numbers as they are kept, bits of bfloat16 too."""
+        kept: np.ndarray[Any, Any] = np.array(self._value.data)
+        return kept
+
     def __repr__(self) -> str:
         return f"<Variable {self.path}: {self.spec}>"
 

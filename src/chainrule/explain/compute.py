@@ -72,7 +72,8 @@ class _Step:
         (loss, (y_pred, new_frozen)), gradients = differentiated(trainable, zeros)
         visits = self.observer.visits
         # as if they came from a scaled loss, for the update divides them again
-        scaled = [self.parts.optimizer.scale_loss(g) for g in gradients[0]]
+        optimizer = self.state["optimizer"]
+        scaled = [self.parts.optimizer.scale_loss(g, optimizer) for g in gradients[0]]
         updated, optimizer = self.parts.optimizer.update(
             scaled, self.state["optimizer"], trainable, loss
         )

@@ -30,7 +30,7 @@ class Settings:
         jit_compile: False is the same; True and "auto" compile.
         steps_per_execution: accepted; the loop runs as many steps at once as fit
             between two looks of Python.
-        auto_scale_loss: accepted; float32 needs no scaling of the loss.
+        auto_scale_loss: whether the loss is scaled where layers give float16.
     """
 
     run_eagerly: bool = False

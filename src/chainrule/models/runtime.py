@@ -165,6 +165,11 @@ def _optimizer_key(optimizer: Any) -> Hashable | None:
     """Equal for optimizers whose updates compute the same from their states."""
     if optimizer._exclusions or optimizer.learning_rate_multipliers:
         return None  # they go by the names of variables
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        own = optimizer.initial_scale, optimizer.dynamic_growth_steps
+        key = _optimizer_key(inner)
+        return None if key is None else (type(optimizer), *own, key)
     plain = copy.copy(optimizer)
     plain._exclusions = None
     if not callable(plain._learning_rate):

@@ -15,7 +15,7 @@ from chainrule.configurable import custom_object_scope, serialize
 from chainrule.errors import ArgumentError, ChainruleError, FormatError
 from chainrule.functional.recording import PLACEHOLDERS
 from chainrule.ir import tree
-from chainrule.ir.dtype import as_dtype
+from chainrule.ir.dtype import as_array, as_dtype
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant
 from chainrule.layers.drawing import tree_of_shapes
@@ -52,11 +52,11 @@ def save_model(
     objective = model._objective
     if objective is not None:
         description["compile"] = objective.get_config()
-    weights = {name: v.numpy() for name, v in name_weights(model).items()}
+    weights = {name: v.stored() for name, v in name_weights(model).items()}
     optimizer = None
     state = model._optimizer_state() if include_optimizer else None
     if state is not None:
-        leaves = [leaf.numpy() for leaf in tree.flatten(state)[0]]
+        leaves = [np.array(leaf.data) for leaf in tree.flatten(state)[0]]
         optimizer = dict(zip(_state_names(state), leaves, strict=True))
     return write_model(path, Contents(description, weights, optimizer))
 
@@ -180,7 +180,7 @@ def _make_model(contents: Contents) -> Any:
             raise FormatError(
                 "the file has no array for a weight of this shape", got=wanted
             )
-        return free[wanted].pop().astype(dtype.numpy)
+        return as_array(free[wanted].pop(), dtype)
 
     with weights_from(take):
         model: Any = layers.deserialize(config["model"])

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from chainrule import optimizers
 from chainrule.errors import ArgumentError
 from chainrule.layers.host import entered
 from chainrule.models import batches, fitting
@@ -75,8 +76,8 @@ class Trainer(Steps):
             steps_per_execution: accepted as in Keras. The loop runs as many steps at
                 once as fit between two looks of Python.
             jit_compile: False is `run_eagerly=True`; True and "auto" compile.
-            auto_scale_loss: accepted as in Keras; losses are computed in float32, which
-                needs no scaling.
+            auto_scale_loss: whether the optimizer of a model with the policy
+                `mixed_float16` is wrapped in a `LossScaleOptimizer`.
             augmentation: a layer, or a list of layers, that change what is trained on
                 and nothing else: the pictures x inside the compiled step, each time
                 anew; labels and weights where samples are mixed, as by `MixUp`; labels
@@ -97,7 +98,7 @@ class Trainer(Steps):
             run_eagerly, jit_compile, steps_per_execution, auto_scale_loss
         )
         self._objective = Objective(
-            optimizer,
+            self._scaling(optimizer) if auto_scale_loss else optimizer,
             loss,
             metrics,
             loss_weights,
@@ -105,6 +106,16 @@ class Trainer(Steps):
             settings,
             augmentation,
         )
+
+    def _scaling(self, optimizer: Any) -> Any:
+        """The optimizer, in one that scales the loss where layers give float16."""
+        if self.dtype_policy.name != "mixed_float16":
+            return optimizer
+        plain = optimizers.get(optimizer)
+        sees = plain.full_batch or plain.loss_scale_factor is not None
+        if sees or isinstance(plain, optimizers.LossScaleOptimizer):
+            return plain
+        return optimizers.LossScaleOptimizer(plain)
 
     @property
     def optimizer(self) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule import layers
 from chainrule.errors import ArgumentError, FormatError
+from chainrule.ir.dtype import as_array, bfloat16
 from chainrule.layers.layer import held
 from chainrule.models.foreign import (
     KERAS,
@@ -134,7 +135,7 @@ def save_weights(model: Any, path: str | os.PathLike[str], overwrite: bool) -> P
         raise ArgumentError(
             "the file exists already", where=str(path), fix="overwrite=True"
         )
-    weights = {name: v.numpy() for name, v in name_weights(model).items()}
+    weights = {name: v.stored() for name, v in name_weights(model).items()}
     return write_weights(path, weights)
 
 
@@ -168,7 +169,7 @@ def load_weights(
     if strict and not report.complete:
         raise _incomplete(report, where, found.undecided)
     for name in report.loaded:
-        named[name].assign(found.arrays[name].astype(named[name].dtype.numpy))
+        named[name].assign(as_array(found.arrays[name], named[name].dtype))
     return report
 
 
@@ -230,7 +231,7 @@ def compare(named: Mapping[str, Variable], arrays: Arrays) -> WeightsReport:
     mismatched = {}
     for name in both:
         array, variable = arrays[name], named[name]
-        floats = array.dtype.kind == "f" and variable.dtype.is_float
+        floats = _is_float(array) and variable.dtype.is_float
         if array.shape != variable.shape or not (
             floats or array.dtype == variable.dtype.numpy
         ):
@@ -242,6 +243,10 @@ def compare(named: Mapping[str, Variable], arrays: Arrays) -> WeightsReport:
         tuple(name for name in arrays if name not in named),
         mismatched,
     )
+
+
+def _is_float(array: np.ndarray[Any, Any]) -> bool:
+    return array.dtype.kind == "f" or array.dtype == bfloat16.numpy
 
 
 def _incomplete(

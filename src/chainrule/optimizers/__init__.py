@@ -15,6 +15,7 @@ from chainrule.optimizers.ftrl import Ftrl
 from chainrule.optimizers.lamb import Lamb
 from chainrule.optimizers.lbfgs import LBFGS
 from chainrule.optimizers.lion import Lion
+from chainrule.optimizers.loss_scale import LossScaleOptimizer
 from chainrule.optimizers.muon import Muon
 from chainrule.optimizers.nadam import Nadam
 from chainrule.optimizers.rmsprop import RMSprop
@@ -32,6 +33,7 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
     "Muon",
     "Nadam",
     "Optimizer",
@@ -55,6 +57,7 @@ for _optimizer in (
     LBFGS,
     Lamb,
     Lion,
+    LossScaleOptimizer,
     Muon,
     Nadam,
 ):

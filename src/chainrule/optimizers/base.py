@@ -188,8 +188,13 @@ class Optimizer(Checked):
         """The parameters that training ends with: their average, with `use_ema`."""
         return list(state["average"] if self.use_ema else params)
 
-    def scale_loss(self, loss: Tensor) -> Tensor:
-        """The loss to take gradients of, `loss_scale_factor` times as large."""
+    def scale_loss(self, loss: Tensor, state: Any = None) -> Tensor:
+        """The loss to take gradients of, `loss_scale_factor` times as large.
+
+        Args:
+            loss: the loss.
+            state: of the optimizer, for those whose factor changes.
+        """
         factor = self.loss_scale_factor
         return loss if factor is None else loss * factor
 

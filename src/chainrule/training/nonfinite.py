@@ -17,6 +17,7 @@ import numpy as np
 
 from chainrule.errors import NonFiniteError
 from chainrule.ir import tree
+from chainrule.ir.dtype import widen
 from chainrule.ir.graph import Graph, evaluate_all
 from chainrule.ir.value import Node, Value
 from chainrule.jit import Loop
@@ -70,7 +71,7 @@ def is_finite(values: Any) -> bool:
         >>> is_finite([constant(np.array([1.0, np.inf])), constant(np.array(3))])
         False
     """
-    leaves = (np.asarray(leaf.data) for leaf in tree.flatten(values)[0])
+    leaves = (widen(np.asarray(leaf.data)) for leaf in tree.flatten(values)[0])
     return all(_is_finite(leaf) for leaf in leaves)
 
 

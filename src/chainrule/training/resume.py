@@ -272,7 +272,7 @@ def open_run(
 def _by_name(state: State) -> dict[str, np.ndarray[Any, Any]]:
     leaves, _ = tree.flatten(state)
     names = tree.leaf_names(state)
-    return {n: np.asarray(leaf.numpy()) for n, leaf in zip(names, leaves, strict=True)}
+    return {n: np.array(leaf.data) for n, leaf in zip(names, leaves, strict=True)}
 
 
 def _state_like(fresh: State, arrays: Mapping[str, Any], where: str) -> State:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, FormatError
+from chainrule.ir.dtype import ALL, bfloat16, bool_, float16
 from chainrule.training.data import Array
 from chainrule.training.files import write_atomically
 from chainrule.training.stored import UNREADABLE, pack_stored, read_stored
@@ -188,8 +189,32 @@ def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
     # the model's door: importing chainrule loads NumPy alone
     from safetensors.numpy import save  # noqa: PLC0415
 
-    packed: bytes = save({name: np.asarray(a, order="C") for name, a in arrays.items()})
-    return packed
+    halves = [name for name, a in arrays.items() if a.dtype == bfloat16.numpy]
+    plain = {name: np.asarray(a, order="C") for name, a in arrays.items()}
+    for name in halves:  # NumPy has no name for them: words at first
+        plain[name] = plain[name].view(np.uint16)
+    packed: bytes = save(plain)
+    return _renamed(packed, halves) if halves else packed
+
+
+def _renamed(packed: bytes, halves: Sequence[str]) -> bytes:
+    """The file with these arrays of words described as what they are, bfloat16."""
+    end = 8 + int.from_bytes(packed[:8], "little")
+    header = json.loads(packed[8:end])
+    for name in halves:
+        header[name]["dtype"] = "BF16"
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + packed[end:]
+
+
+def _array(kind: str, shape: Sequence[int], data: Any) -> Array:
+    """The numbers of one tensor of a file, by the names that the format has."""
+    return np.frombuffer(data, _KINDS[kind].numpy).reshape(shape)
+
+
+_KINDS = {f"{dtype.kind.upper()}{dtype.bits}": dtype for dtype in ALL}
+_KINDS |= {"BOOL": bool_, "BF16": bfloat16, "F16": float16}
 
 
 def unpack_arrays(content: bytes, where: str) -> Arrays:
@@ -204,12 +229,14 @@ def unpack_arrays(content: bytes, where: str) -> Arrays:
         [1.0, 1.0]
     """
     # the model's door: importing chainrule loads NumPy alone
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.numpy import load  # noqa: PLC0415
+    from safetensors import SafetensorError, deserialize  # noqa: PLC0415
 
     _check_header(content[:8], len(content), where)
     try:
-        arrays: Arrays = load(content)
+        arrays: Arrays = {
+            name: _array(part["dtype"], part["shape"], part["data"])
+            for name, part in deserialize(content)  # type: ignore[no-untyped-call]
+        }
     except (
         SafetensorError,
         KeyError,

@@ -207,8 +207,9 @@ def make_train_step(parts: Parts) -> Step:
             values = [*trainable, *state["frozen"]]
             with substitute(parts.variables, values), random.stream(key):
                 found = measure_loss(parts, batch, training=True)
+                loss = found.losses["loss"]
                 kept = found.losses, found.y_pred, current_values(parts.frozen)
-                return parts.optimizer.scale_loss(found.losses["loss"]), kept
+                return parts.optimizer.scale_loss(loss, state["optimizer"]), kept
 
         differentiated = value_and_grad(forward, has_aux=True)
         (_, (losses, y_pred, frozen)), gradients = differentiated(state["trainable"])
