@@ -55,7 +55,7 @@ def test_it_learns(run, translator):
     _, outcome, lines = run
     losses = outcome.history.history["loss"]
     assert losses[-1] < losses[0] / 2
-    assert len(lines) == PLAN.epochs
+    assert len(lines) == len(losses) <= PLAN.epochs
     fresh = reversals(60, 2)
     said = translator.translate(fresh.sources)
     right = np.mean([a == b for a, b in zip(said, fresh.targets, strict=True)])

@@ -34,6 +34,7 @@ MOST_TOKENS, LEAST_TOKENS = 2048, 256  # of a step
 STEPS = 30  # of a pass at least, where the sentences are few
 CHARACTERS_A_TOKEN = 100  # of the texts, for each token of the vocabulary
 MOST_VOCABULARY, LEAST_VOCABULARY = 6000, 400
+LEAST_PATIENCE = 5  # passes that may be no better than the best before
 WARM_UP = 0.1  # of the steps, at most `MOST_WARM_UP`
 MOST_WARM_UP = 400
 
@@ -222,7 +223,8 @@ def learn(
 
     Cross-entropy with smoothed labels, the mean over the tokens of a batch; Adam, whose
     rate rises in a straight line and falls along a cosine. The weights of the epoch
-    that was best on the pairs held out are kept.
+    that was best on the pairs held out are kept, and training ends where these are
+    learnt no better for a quarter of the passes.
 
     Args:
         problem: of `pose`.
@@ -240,10 +242,10 @@ def learn(
     network.compile(make_optimizer(plan, len(problem.batches) * problem.epochs), loss)
     callbacks: list[Callback] = [Watch(problem.epochs, show)]
     if problem.held_out is not None:
-        best = EarlyStopping(
-            "val_loss", patience=problem.epochs, restore_best_weights=True
+        patience = max(LEAST_PATIENCE, problem.epochs // 4)
+        callbacks.append(
+            EarlyStopping("val_loss", 0, patience, restore_best_weights=True)
         )
-        callbacks.append(best)
     started = time.monotonic()
     history = network.fit(
         problem.batches,

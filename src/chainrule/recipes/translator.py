@@ -23,7 +23,7 @@ from chainrule.text import kept_tokenizer, spaceless_share
 
 Array = np.ndarray[Any, Any]
 
-AT_ONCE = 64  # sentences
+AT_ONCE = 16  # sentences: caches of more of them are beyond those of the processor
 MULTIPLE = 8  # of the lengths of sentences, each of which is compiled
 LONGER = 1.5  # how many times as long as the source a translation may be
 MORE = 10  # tokens that it may have beyond that
