@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from chainrule.ir.show import show
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant, is_eager, recorded_levels, trace
 from chainrule.ir.value import Value
-from chainrule.ops import take
+from chainrule.ops import add, broadcast_to, iota, reshape, take
 from chainrule.tracing import (
     Dynamic,
     Signature,
@@ -237,6 +238,9 @@ class Loop:
     it returns has the structure and specs of the one it got; outputs have the rows of
     the batch in front, or are None.
 
+    Windows that overlap, as `numpy.lib.stride_tricks.sliding_window_view` makes them,
+    are not copied: a step gathers its rows from the array that they are views of.
+
     Example:
         >>> import numpy as np, chainrule
         >>> loop = Loop(lambda total, x: (total + chainrule.sum(x), None))
@@ -258,7 +262,7 @@ class Loop:
         self._shared = shared
         self._fed: Any = None
         self._data_structure = tree.flatten(None)[1]
-        self._data_specs: list[Spec] = []
+        self._data_specs: list[Columns] = []
         self._loops: Loops = make_loop(backend)
         # by what state and data look like: names of the state's leaves, and the traced
         # steps by batch size
@@ -299,14 +303,18 @@ class Loop:
     def _take(self, data: Any, state: Any) -> list[np.ndarray[Any, Any]]:
         """The arrays of `data`, after noting what they look like."""
         arrays, structure = tree.flatten(data)
-        data_arrays = [np.asarray(array) for array in arrays]
-        if len({len(array) for array in data_arrays}) > 1:
+        given = [np.asarray(array) for array in arrays]
+        if len({len(array) for array in given}) > 1:
             raise ShapeError(
                 "all arrays must have the same number of rows",
                 where=self.name,
-                got=", ".join(str(array.shape) for array in data_arrays),
+                got=", ".join(str(array.shape) for array in given),
             )
-        specs = [Spec(a.shape, as_dtype(a.dtype)) for a in data_arrays]
+        data_arrays, specs = [], []
+        for array in given:
+            data_array, columns = Columns.of(array)
+            data_arrays.append(data_array)
+            specs.append(columns)
         known = self._data_structure == structure and self._data_specs == specs
         self._data_structure, self._data_specs = structure, specs
         if known and state is None:
@@ -440,7 +448,8 @@ class Loop:
 
         def whole(*values: Any) -> Sequence[Any]:
             *arrays, rows = values
-            batch = [take(array, rows, axis=0) for array in arrays[count:]]
+            pairs = zip(self._data_specs, arrays[count:], strict=True)
+            batch = [columns.rows(array, rows) for columns, array in pairs]
             result = self._step(
                 tree.unflatten(self._state_structure, arrays[:count]),
                 tree.unflatten(self._data_structure, batch),
@@ -451,7 +460,8 @@ class Loop:
                 leaf if isinstance(leaf, Value) else constant(leaf) for leaf in leaves
             ]
 
-        specs = [*self._state_specs, *self._data_specs, Spec((batch_size,), int64)]
+        data = [columns.spec for columns in self._data_specs]
+        specs = [*self._state_specs, *data, Spec((batch_size,), int64)]
         graph, captured = trace(whole, specs, name=self.name)
         traced = Traced(graph, captured, structures[0])
         self._check(traced)
@@ -480,6 +490,49 @@ class Loop:
                     got=new,
                     expected=old,
                 )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What an array of the data looks like.
+
+    Attributes:
+        spec: of the array in memory.
+        window: how many of its rows, one after another, make a row of the data; 0 where
+            each is one.
+    """
+
+    spec: Spec
+    window: int = 0
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Columns]:
+        """The array in memory that `array` is, or is a view of, and what it looks like.
+
+        Example:
+            >>> windows = np.lib.stride_tricks.sliding_window_view(np.arange(9), 4)
+            >>> array, columns = Columns.of(windows)
+            >>> array.shape, columns.window
+            ((9,), 4)
+        """
+        window = 0
+        if array.ndim > 1 and min(array.shape[:2]) > 1:
+            step, inner = array.strides[:2]
+            if step == inner > 0 and array[0, 0].flags.c_contiguous:
+                window = array.shape[1]
+                shape = (len(array) + window - 1, *array.shape[2:])
+                array = np.lib.stride_tricks.as_strided(
+                    array, shape, array.strides[1:], writeable=False
+                )
+        return array, cls(Spec(array.shape, as_dtype(array.dtype)), window)
+
+    def rows(self, array: Any, rows: Any) -> Any:
+        """The rows of these numbers; part of a compiled step."""
+        if not self.window:
+            return take(array, rows, axis=0)
+        shape = (*rows.spec.shape, self.window)
+        first = broadcast_to(reshape(rows, shape=(*rows.spec.shape, 1)), shape=shape)
+        return take(array, add(first, iota(shape=shape, axis=1, dtype=int64)), axis=0)
 
 
 class _Kept:
