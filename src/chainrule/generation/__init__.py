@@ -6,7 +6,9 @@ from chainrule.generation.beam import (
     beam_search,
     length_penalty,
 )
+from chainrule.generation.cached import CachedSteps
 from chainrule.generation.decoding import Decoder, News, Order, Run
+from chainrule.generation.generate import Options, generate, steps_of, stream
 from chainrule.generation.sampling import (
     GreedySampler,
     RandomSampler,
@@ -15,24 +17,31 @@ from chainrule.generation.sampling import (
     TopPSampler,
 )
 from chainrule.generation.steps import Steps, put_rows, take_rows
+from chainrule.generation.text import TextGenerator
 from chainrule.generation.whole import WholeSteps
 
 __all__ = [
     "BeamSearch",
+    "CachedSteps",
     "Decoder",
     "GreedySampler",
     "Hypothesis",
     "News",
+    "Options",
     "Order",
     "RandomSampler",
     "Run",
     "Sampler",
     "Steps",
+    "TextGenerator",
     "TopKSampler",
     "TopPSampler",
     "WholeSteps",
     "beam_search",
+    "generate",
     "length_penalty",
     "put_rows",
+    "steps_of",
+    "stream",
     "take_rows",
 ]

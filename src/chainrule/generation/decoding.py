@@ -13,6 +13,8 @@ import numpy as np
 from chainrule import functional
 from chainrule.generation.sampling import Sampler, choose, keys_of, step_keys
 from chainrule.generation.steps import Array, State, Steps, put_rows
+from chainrule.ir import tree
+from chainrule.ir.trace import constant
 from chainrule.jit import Loop
 
 LOOK_IN = 0.05  # seconds between two looks of Python: tokens are shown as they come
@@ -126,6 +128,7 @@ class Decoder:
         self.backend = backend
         self._loops: dict[tuple[bool, bool, bool], Loop] = {}
         self._holds: dict[Loop, Run] = {}  # whose state a loop holds
+        self._seconds: dict[tuple[Loop, int], float] = {}  # of the last step
         self._lock = threading.Lock()
 
     def run(
@@ -139,7 +142,7 @@ class Decoder:
             order: what is to be made.
         """
         run = self._begin(prompts, samples, order)
-        count = FIRST
+        count = self._guess(order.sampler, run.rows)
         while run.left:
             self._move_on(run)
             count = min(count, run.left, self._room(run))
@@ -147,8 +150,14 @@ class Decoder:
             with self._lock:
                 new = self._piece(run, count)
             seconds = max(time.perf_counter() - started, 1e-9)
+            self._seconds[self._loop(order.sampler), run.rows] = seconds / count
             count = max(1, int(count * min(GROWTH, LOOK_IN / seconds)))
             yield run.take(new)
+
+    def _guess(self, sampler: Sampler, rows: int) -> int:
+        """How many tokens the first piece has: by how long one took before."""
+        seconds = self._seconds.get((self._loop(sampler), rows))
+        return FIRST if seconds is None else max(1, int(LOOK_IN / seconds))
 
     def _begin(
         self, prompts: Sequence[Sequence[int]], samples: Sequence[int], order: Order
@@ -188,9 +197,13 @@ class Decoder:
         fresh = self.steps.begin(*table(parts))
         for row, part in zip(full, parts, strict=True):
             run.read[row] = len(part)
+        loop = self._loop(run.order.sampler)
         with self._lock:
-            self._fetch(self._loop(run.order.sampler))
-        run.state["model"] = put_rows(run.state["model"], full, fresh, run.rows)
+            if self._holds.get(loop) is run:
+                now = put_rows(loop.read("model"), full, fresh, run.rows)
+                loop.write("model", tree.tree_map(constant, now))
+            else:
+                run.state["model"] = put_rows(run.state["model"], full, fresh, run.rows)
 
     # ---- the compiled step -----------------------------------------------------------
 

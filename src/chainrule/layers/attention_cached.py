@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from chainrule import functional
 from chainrule.errors import ArgumentError, ShapeError
@@ -11,13 +11,30 @@ from chainrule.layers.attention import MultiHeadAttention
 from chainrule.layers.attention_axes import weights_of
 
 
+class OwnCache(Protocol):
+    """Keys and values that are kept elsewhere, in whatever form."""
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take keys and values of the new steps in.
+
+        Args:
+            keys: `(samples, T, heads, key_dim)`.
+            values: likewise.
+
+        Returns:
+            All keys and values, `(samples, S, heads, key_dim)`, and where the new steps
+            see them, `(samples, T, S)`.
+        """
+
+
 class CachedMultiHeadAttention(MultiHeadAttention):
     """`MultiHeadAttention` with a cache of keys and values, for generation.
 
     A cache is `(samples, 2, S, heads, key_dim)`: keys and values of S steps. With
     `cache_update_index` the keys and values of the input are written into it, from this
-    step on, before the queries look; without, the cache is used as it is. For use
-    without training; the arguments are those of `MultiHeadAttention`.
+    step on, before the queries look; without, the cache is used as it is. A cache may
+    also be an object with `extend`; see `OwnCache`. For use without training; the
+    arguments are those of `MultiHeadAttention`.
 
     Example:
         >>> layer = CachedMultiHeadAttention(num_heads=2, key_dim=4)
@@ -87,6 +104,12 @@ class CachedMultiHeadAttention(MultiHeadAttention):
                 training=training,
                 use_causal_mask=use_causal_mask,
             )
+        if hasattr(cache, "extend"):
+            queries, *new = self._projected(query, value, key)
+            keys, values, seen = cache.extend(*new)
+            seen = self._layout(4).mask(seen, queries, keys)
+            heads = self._attend(queries, keys, values, seen, training, False)
+            return self._outputs(heads, query), cache
         cache = functional.astype(functional.asarray(cache), self.compute_dtype)
         self._check_cache(cache, query)
         queries, cache = self._updated(query, (value, key), cache, cache_update_index)

@@ -375,6 +375,8 @@ class TransformerDecoder(TransformerBlock):
                 attention_mask=attention,
                 use_causal_mask=causal,
             )
+        elif hasattr(cache, "extend"):  # it says itself what is seen
+            made, cache = self.self_attention(given, cache=cache)
         else:
             seen = self.compute_self_attention_mask(
                 x, padding, attention, causal, cache, index

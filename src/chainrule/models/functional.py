@@ -98,6 +98,17 @@ class Functional(Model):
         ]
         return tree.unflatten(self._outputs_structure, self._graph.run(values))
 
+    def call_with(self, inputs: Any, replaced: Mapping[Layer, Any]) -> Any:
+        """The outputs with functions in the place of some layers, which they are given.
+
+        Args:
+            inputs: as those of the model.
+            replaced: for a layer, what is called instead of it.
+        """
+        functions = {id(layer): function for layer, function in replaced.items()}
+        values = self._graph.follow(self._ordered(inputs), functions)
+        return tree.unflatten(self._outputs_structure, values)
+
     def get_config(self) -> dict[str, Any]:
         """Layers and calls, fit for JSON; see `docs/format.md`.
 

@@ -153,6 +153,12 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
+    def call_with(self, inputs: Any, replaced: Mapping[Layer, Any]) -> Any:
+        """The output with functions in the place of some layers; see `Functional`."""
+        for layer in self._compiled_layers():
+            inputs = replaced.get(layer, layer)(inputs)
+        return inputs
+
     def enter(self, inputs: Any) -> Any:
         """What the leading host layers make of raw data; see `HostLayer`.
 
