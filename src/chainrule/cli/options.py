@@ -13,7 +13,7 @@ TaskName = Annotated[
         "--task",
         help="What to learn, where the data do not say it: table, binary, classes or "
         "regression of a table; classify or detect of pictures; translate of pairs of "
-        "sentences; chat.",
+        "sentences; chat; generate of a text.",
         show_default="found",
     ),
 ]
@@ -37,6 +37,15 @@ Source = Annotated[
     str | None,
     typer.Option(
         help="Translation: the file, or the column of the table, with the sentences."
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        help="Translation, writing: numbers of a word or token in the network, a "
+        "multiple of 64 best.",
+        show_default="256; writing: 128",
     ),
 ]
 MaxTime = Annotated[

@@ -9,6 +9,7 @@ import typer
 from chainrule.cli.chat import Chat
 from chainrule.cli.dense import Dense
 from chainrule.cli.detection import Detection
+from chainrule.cli.language import Language
 from chainrule.cli.pictures import Pictures
 from chainrule.cli.tables import Table
 from chainrule.cli.task import Task
@@ -24,6 +25,7 @@ TASKS: tuple[Task, ...] = (
     Table(),
     Translation(),
     Chat(),
+    Language(),
 )
 DATA_SETS = ("digits", *images_data.DATA_SETS)
 

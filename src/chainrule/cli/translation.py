@@ -16,6 +16,7 @@ from chainrule.cli.options import (
     MaxTime,
     Source,
     Target,
+    Width,
 )
 from chainrule.cli.task import EvaluateOptions, RunOptions, Task
 from chainrule.errors import ArgumentError
@@ -62,14 +63,7 @@ class TranslationOptions(RunOptions):
     learning_rate: LearningRate = None
     dropout: Dropout = None
     max_time: MaxTime = None
-    width: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            help="Numbers of a word in the network, a multiple of 64 best.",
-            show_default="256",
-        ),
-    ] = None
+    width: Width = None
     blocks: Annotated[
         int | None,
         typer.Option(

@@ -197,7 +197,7 @@ def _by_step(layer: Layer) -> bool:
         own = type(layer) is layers.TransformerDecoder
         return own and layer.cross_attention is None
     if isinstance(layer, NORMS):
-        return layer.axis in (-1, [-1], (-1,))
+        return getattr(layer, "axis", None) in (-1, [-1], (-1,))
     if isinstance(layer, layers.Softmax):
         return layer.axis == -1
     if isinstance(layer, layers.Embedding):
