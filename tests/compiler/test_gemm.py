@@ -211,6 +211,21 @@ def cuts(column: int) -> tuple[slice, slice]:
 
 
 @by_dtype
+@pytest.mark.parametrize("product", ["nn", "tn"])
+def test_a_row_alone_has_the_bits_of_a_row_among_others(
+    dtype: str, product: str
+) -> None:
+    # widths of one, of several and of many vectors, on both sides of whole ones
+    for columns in (1, 7, 8, 9, 16, 17, 65, 250, 256, 263, 511, 512, 700):
+        for batches, k in ((1, 40), (2, DEPTH + 3)):
+            a, b = operands(columns, (batches, 3, k, columns), dtype)
+            whole = multiply(product, a, b)
+            for row in range(3):
+                alone = multiply(product, a[:, row : row + 1], b)
+                assert np.array_equal(alone[0], whole[row]), (columns, k)
+
+
+@by_dtype
 def test_products_over_panels_agree_in_every_bit(dtype: str) -> None:
     a, b = operands(3, (2, 130, 150, 270), dtype)
     first = multiply("nn", a, b)

@@ -92,6 +92,7 @@ class Driver:
         code: the function under construction.
         buffer: the address of the packed slab.
         together: how many batches make a slab.
+        prefix: of the names of the panels.
     """
 
     tile: RegisterTile
@@ -99,6 +100,7 @@ class Driver:
     code: Assembly
     buffer: str = ""
     together: str = ""
+    prefix: str = ""
 
     def emit(self) -> str:
         """The text of the function `gemm_<mode>`."""
@@ -124,7 +126,8 @@ class Driver:
     def call_panel(self, width: str, tail: str, arguments: str) -> None:
         """Call a panel's function; width 0 stands for half a vector."""
         code, tile = self.code, self.tile
-        widths = {number: str(number) for number in range(1, tile.vectors + 1)}
+        numbers = range(1, tile.vectors + 1)
+        widths = {number: f"{self.prefix}{number}" for number in numbers}
         if tile.half() is not None:
             widths[0] = "half"
             one = code.compare("eq", width, 1)
@@ -309,6 +312,9 @@ def _product(tile: RegisterTile) -> str:
     begin(code, runs=True)
     with code.when(scattered(code, tile), leave=True):
         code.do(f"call void @gemm_blocked({arguments})")
+    if tile.thin() is not None:
+        with code.when(code.compare("eq", "%rows", 1), leave=True):
+            code.do(f"call void @gemm_thin({arguments})")
     rows = code.compare("sge", "%rows", PACKING_ROWS)
     stride = code.compare("sge", "%b_k", PACKING_STRIDE // tile.size)
     pays = code.value(f"and i1 {rows}, {stride}")
@@ -352,6 +358,10 @@ def emit_drivers(tile: RegisterTile) -> list[str]:
         Driver(tile, mode, Assembly(f"define internal void @gemm_{mode}({DRIVER}) #0"))
         for mode in ("direct", "copied", "transposed")
     ]
+    thin = tile.thin()
+    if thin is not None:
+        code = Assembly(f"define internal void @gemm_thin({DRIVER}) #0")
+        drivers.append(Driver(thin, "direct", code, prefix="thin_"))
     texts = [driver.emit() for driver in drivers]
     prefetch = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
     helpers = [prefetch, _copy(tile), zeros(tile)]

@@ -220,8 +220,17 @@ def _panel(tile: RegisterTile, vectors: int, name: str) -> str:
 
 
 def emit_panels(tile: RegisterTile) -> list[str]:
-    """Functions for panels of half a vector and of 1 to `tile.vectors` vectors."""
+    """Functions for panels of half a vector and of 1 to `tile.vectors` vectors.
+
+    And for those of a single row, which are wider.
+    """
     half = tile.half()
     widths = range(1, tile.vectors + 1)
-    whole = [_panel(tile, vectors, str(vectors)) for vectors in widths]
-    return whole if half is None else [*whole, _panel(half, 1, "half")]
+    found = [_panel(tile, vectors, str(vectors)) for vectors in widths]
+    if half is not None:
+        found.append(_panel(half, 1, "half"))
+    thin = tile.thin()
+    if thin is not None:
+        widths = range(1, thin.vectors + 1)
+        found += [_panel(thin, vectors, f"thin_{vectors}") for vectors in widths]
+    return found

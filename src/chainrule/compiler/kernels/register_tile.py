@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from chainrule.compiler.kernels.assembly import Assembly
 
 NARROW_ROWS = 8  # of a tile narrower than the widest
+THIN_VECTORS = 16  # in a tile of a single row, which reads long stretches of B
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class RegisterTile:
         vectors: vectors in a row of a full tile of C.
         dot_rows: rows of a tile of dot products; their columns are `DOT_COLUMNS`.
         masks: whether a masked load costs no more than a plain one.
+        narrow_rows: rows of a tile narrower than the widest, at least.
     """
 
     element: str
@@ -28,6 +30,7 @@ class RegisterTile:
     vectors: int
     dot_rows: int
     masks: bool
+    narrow_rows: int = NARROW_ROWS
 
     @classmethod
     def of(
@@ -50,7 +53,9 @@ class RegisterTile:
 
         As many sums must be under way as multiply-adds take cycles, times two.
         """
-        return self.rows if vectors == self.vectors else max(self.rows, NARROW_ROWS)
+        return (
+            self.rows if vectors == self.vectors else max(self.rows, self.narrow_rows)
+        )
 
     def half(self) -> RegisterTile | None:
         """The tile for less than half a vector of columns, where it is faster.
@@ -60,6 +65,16 @@ class RegisterTile:
         if not self.masks:
             return None
         return replace(self, lanes=self.lanes // 2, rows=NARROW_ROWS, vectors=1)
+
+    def thin(self) -> RegisterTile | None:
+        """The tile for a single row, where there are registers for it.
+
+        What takes the time is to read B: the longer the stretch of a row of B that is
+        read at once, the better it can be fetched ahead.
+        """
+        if not self.masks or self.vectors < 4:
+            return None
+        return replace(self, rows=1, vectors=THIN_VECTORS, narrow_rows=1)
 
     @property
     def vector(self) -> str:
