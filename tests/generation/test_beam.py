@@ -14,6 +14,7 @@ from chainrule.generation.beam import (
     length_penalty,
     likeliest,
 )
+from tests.generation.networks import recurrent, whole_steps
 
 START, END, WORDS = 0, 1, 4
 
@@ -199,3 +200,19 @@ def test_likeliest_of_few():
     values, places = likeliest(logs, functional.arange(2, dtype="int32"), 2)
     assert values.tolist() == [[1.0, -math.inf]]
     assert places.tolist()[0][0] == 0
+
+
+def test_without_an_end_the_likeliest_of_a_length_are_found() -> None:
+    network = recurrent()
+    steps = whole_steps(network)
+    (found,) = beam_search(steps, [[1, 2]], end=-1, most=3, beams=11**2, n_best=2)
+    scores = {}
+    for made in itertools.product(range(11), repeat=3):
+        tokens = np.array([[1, 2, *made]], np.int32)
+        logits = network(tokens).numpy()[0]
+        logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        scores[made] = float(sum(logs[1 + i, token] for i, token in enumerate(made)))
+    best = sorted(scores, key=lambda made: -scores[made])[:2]
+    assert [tuple(each.tokens) for each in found] == best
+    assert not any(each.ended for each in found)
+    assert found[0].log_probability == pytest.approx(scores[best[0]], abs=1e-4)

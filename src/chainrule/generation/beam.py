@@ -100,7 +100,7 @@ class BeamSearch:
         Args:
             state: that of the model, of `n` sequences before their last token.
             tokens: int32 `(n,)`: the last token of each.
-            end: the token that ends a sequence.
+            end: the token that ends a sequence; -1 for none.
             most: how many tokens are made at most, `end` among them.
             alpha: see `length_penalty`.
             n_best: how many sequences are wanted of each, `beams` at most.
@@ -177,6 +177,7 @@ class BeamSearch:
         column = functional.arange(logs.shape[-1], dtype="int32")
         is_end = functional.equal(column, state["end"])
         ending = functional.sum(functional.where(is_end, logs, 0.0), axis=-1)
+        ending = functional.where(state["end"] >= 0, ending, NONE)
         ended = self._end(state, functional.reshape(ending, (n, k)))
         going = functional.where(is_end, NONE, logs)
         return {**ended, **self._go_on(state, going, column), "model": model}
@@ -332,7 +333,7 @@ def beam_search(
     Args:
         steps: the model.
         prompts: one or more tokens each.
-        end: the token that ends a sequence.
+        end: the token that ends a sequence; -1 for none.
         most: how many tokens are made at most, `end` among them.
         beams: see `BeamSearch`.
         alpha: see `length_penalty`.

@@ -13,6 +13,7 @@ from chainrule.data.text_files import read_text
 from chainrule.errors import ArgumentError, DataError
 from chainrule.generation import TextGenerator, beam_search, steps_of
 from chainrule.recipes.language import (
+    BEST,
     Measures,
     Outcome,
     Plan,
@@ -136,6 +137,7 @@ def write_outcome(
         "held_out": outcome.measures.figures(),
     }
     drawn = write_run(folder, outcome.network, outcome.history, plan, numbers)
+    (folder / BEST).unlink(missing_ok=True)  # the model has these weights
     lines = [f"# {corpus.name}", "", *describe_corpus(corpus, outcome.network), ""]
     lines += [describe_outcome(outcome), ""]
     lines += ["![loss](loss.png)", ""] if drawn else []
