@@ -35,12 +35,13 @@ EVERY = 250  # steps between two measurements
 LOOKS = 4  # measurements, at least
 MEASURED = 65_536  # tokens that are measured on meanwhile
 SHOWN = 160  # tokens of the samples that are shown meanwhile
+RATE, RATED_WIDTH = 3e-3, 128  # the highest learning rate; wider networks have less
 AT_ONCE = 64  # windows that are measured together
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. The defaults are those of nanoGPT for a processor.
+    """How to train. But for the rate, the defaults are nanoGPT's for a processor.
 
     Attributes:
         iterations: steps; None chooses by the length of the text.
@@ -53,7 +54,7 @@ class Plan:
         width: features of a token.
         dropout: the share that is dropped in training.
         learning_rate: the highest; it grows over the first 100 steps and falls to a
-            tenth by a cosine.
+            tenth by a cosine. None takes 0.003, less for more than 128 features.
         max_time: seconds that training may take; None for any.
         seed: decides the first weights and the order of windows.
 
@@ -71,9 +72,21 @@ class Plan:
     heads: int = 4
     width: int = 128
     dropout: float = 0.0
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     max_time: float | None = None
     seed: int = 0
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate.
+
+        Example:
+            >>> Plan().highest_rate, Plan(width=384).highest_rate
+            (0.003, 0.001)
+        """
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RATE * min(1.0, RATED_WIDTH / self.width)
 
 
 @dataclass(frozen=True)
@@ -202,7 +215,7 @@ def make_optimizer(plan: Plan, steps: int) -> optimizers.Optimizer:
         0.0,
         max(1, steps - warm),
         alpha=0.1,
-        warmup_target=plan.learning_rate,
+        warmup_target=plan.highest_rate,
         warmup_steps=warm,
     )
     optimizer = optimizers.AdamW(
