@@ -35,6 +35,13 @@ class ChatOptions(RunOptions):
             help="Questions with answers: YAML of conversations, CSV, JSON lines.",
         ),
     ] = None
+    dialogues: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Dialogues, turn by turn: JSON lines of turns.",
+        ),
+    ] = None
     epochs: Epochs = None
 
 
@@ -46,8 +53,8 @@ class Chat(Task):
     options = ChatOptions
 
     def fits(self, data: str | None, given: dict[str, Any]) -> bool:
-        """Where intents or answers are named."""
-        return any(given.get(name) for name in ("intents", "answers"))
+        """Where intents, answers or dialogues are named."""
+        return any(given.get(name) for name in ("intents", "answers", "dialogues"))
 
     def train(self, data: str | None, options: Any) -> bool:
         """Train a chat model."""
@@ -57,7 +64,13 @@ class Chat(Task):
                 where="--resume",
                 fix="leave it out",
             )
-        plan = Plan(options.intents, options.answers, options.seed, options.epochs)
+        plan = Plan(
+            options.intents,
+            options.answers,
+            options.dialogues,
+            options.seed,
+            options.epochs,
+        )
         return chat_command.train(data, plan, options.out)
 
     def owns(self, model: Any) -> bool:

@@ -18,11 +18,21 @@ from chainrule.errors import ArgumentError, DataError, FormatError
 from chainrule.models import load_model
 from chainrule.recipes.chat_answers import AnswerIndex, Near
 from chainrule.recipes.chat_data import (
+    SYSTEM,
+    USER,
+    Dialogue,
     Intents,
     files_of,
     kind_of_chat,
     read_answers,
+    read_dialogues,
     read_intents,
+)
+from chainrule.recipes.chat_dialogues import (
+    DialoguePlan,
+    Responder,
+    Spoken,
+    learn_dialogues,
 )
 from chainrule.recipes.chat_intents import (
     IntentNetwork,
@@ -39,6 +49,8 @@ FORMAT, VERSION = "chainrule-chat", 1
 FILE = "chat.json"
 INTENTS = "intents.chainrule"
 ANSWERS = "answers.json"
+DIALOGUES = "dialogues.chainrule"
+REMEMBERED = 6  # turns that a reply is written behind
 CURVE = "intents_curve.csv"
 Show = Callable[[str], object]
 UNKNOWN = "I do not know what you mean."
@@ -52,12 +64,14 @@ class Plan:
     Attributes:
         intents: a file of texts and intents.
         answers: a file or folder of questions and answers.
+        dialogues: a file or folder of dialogues, turn by turn.
         seed: the same seed gives the same bits.
-        epochs: passes over the texts of intents; None chooses.
+        epochs: passes over the texts of intents, and over the dialogues; None chooses.
     """
 
     intents: str | None = None
     answers: str | None = None
+    dialogues: str | None = None
     seed: int = 0
     epochs: int | None = None
 
@@ -68,6 +82,7 @@ class Data:
 
     intents: Intents | None = None
     answers: list[tuple[str, str]] = field(default_factory=list)
+    dialogues: list[Dialogue] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,15 +91,18 @@ class Reply:
 
     Attributes:
         text: what it says.
-        source: `answer`, `intent` or `unknown`.
+        source: `answer`, `dialogue`, `intent` or `unknown`.
         intents: the likeliest intents with their probabilities.
         nearest: the questions most like what was said.
+        surprise: how unlike the dialogues it was, in nats for a token; None without a
+            network that writes.
     """
 
     text: str
     source: str
     intents: list[tuple[str, float]]
     nearest: list[Near]
+    surprise: float | None = None
 
 
 class Bot:
@@ -94,6 +112,10 @@ class Bot:
         network: names intents.
         threshold: the least probability of an intent that is believed.
         answers: questions and answers.
+        responder: writes replies.
+
+    Attributes:
+        turns: what was said of the dialogue that is going on.
 
     Example:
         >>> bot = Bot(answers=[("Who are you?", "A program.")])
@@ -106,12 +128,16 @@ class Bot:
         network: IntentNetwork | None = None,
         threshold: float = 0.5,
         answers: Sequence[tuple[str, str]] = (),
+        responder: Responder | None = None,
     ) -> None:
         self.network = network
         self.threshold = threshold
         encode = None if network is None else network.encode
         self.answers = AnswerIndex(answers, encode) if answers else None
+        self.responder = responder
         self.asked: Counter[str] = Counter()
+        self.turns: list[tuple[str, str]] = []
+        self.talking = False  # whether the last reply was one of a dialogue
 
     def reply(self, text: str) -> Reply:
         """What to say to a line.
@@ -122,18 +148,35 @@ class Bot:
         text = text.strip()
         intents = self.network.likeliest(text) if self.network and text else []
         nearest = self.answers.nearest(text) if self.answers and text else []
-        if self.answers and nearest and nearest[0].similarity >= self.answers.threshold:
-            return Reply(self._answer(nearest[0]), "answer", intents, nearest)
-        if intents and intents[0][1] >= self.threshold:
-            said = f"I take this as {intents[0][0]}."
-            return Reply(said, "intent", intents, nearest)
-        return Reply(UNKNOWN, "unknown", intents, nearest)
+        said, source = self._found(nearest)
+        surprise = None
+        if self.responder and text and (self.talking or source == "unknown"):
+            history = [*self.turns[-REMEMBERED:], (USER, text)]
+            surprise = self.responder.surprise_at(history)
+            if surprise <= self.responder.surprise:
+                said, source = (
+                    self.responder.reply(history, len(self.turns)),
+                    "dialogue",
+                )
+                self.turns += [(USER, text), (SYSTEM, said)]
+        if source == "unknown" and intents and intents[0][1] >= self.threshold:
+            said, source = f"I take this as {intents[0][0]}.", "intent"
+        if source == "answer":
+            self.asked[nearest[0].question] += 1
+        self.talking = source == "dialogue"
+        return Reply(said, source, intents, nearest, surprise)
 
-    def _answer(self, near: Near) -> str:
-        """One of the answers to a question; another where it is asked again."""
-        number = self.asked[near.question]
-        self.asked[near.question] += 1
-        return near.answers[number % len(near.answers)]
+    def forget(self) -> None:
+        """Begin a new dialogue."""
+        self.turns, self.talking = [], False
+
+    def _found(self, nearest: list[Near]) -> tuple[str, str]:
+        """The answer to the nearest question, if that is near enough."""
+        if self.answers and nearest and nearest[0].similarity >= self.answers.threshold:
+            near = nearest[0]
+            # another answer where the question is asked again
+            return near.answers[self.asked[near.question] % len(near.answers)], "answer"
+        return UNKNOWN, "unknown"
 
     def save(self, folder: Path) -> None:
         """Write the parts of the model into a folder, `chat.json` last."""
@@ -142,12 +185,15 @@ class Bot:
             self.network.model.save(folder / INTENTS)
         if self.answers is not None:
             write_atomically(folder / ANSWERS, _as_json(self.answers.pairs))
+        if self.responder is not None:
+            self.responder.model.save(folder / DIALOGUES)
         settings = {
             "format": FORMAT,
             "version": VERSION,
             "intents": self.network is not None,
             "threshold": self.threshold,
             "answers": self.answers is not None,
+            "dialogues": self.responder is not None,
         }
         write_atomically(folder / FILE, _as_json(settings))
 
@@ -181,7 +227,10 @@ class Bot:
             raise FormatError(
                 "the chat model is damaged", where=str(folder), got=repr(error)
             ) from None
-        return cls(network, threshold, pairs)
+        responder = None
+        if settings.get("dialogues"):
+            responder = Responder(load_model(folder / DIALOGUES))
+        return cls(network, threshold, pairs, responder)
 
 
 def _as_json(data: Any) -> bytes:
@@ -215,7 +264,7 @@ def gather(source: str | None, plan: Plan) -> Data:
         ArgumentError: when nothing is given.
         DataError: when a file cannot be read, or two hold intents.
     """
-    if not any((source, plan.intents, plan.answers)):
+    if not any((source, plan.intents, plan.answers, plan.dialogues)):
         raise ArgumentError(
             "a chat model learns from intents, answers or dialogues",
             where="chainrule train --task chat",
@@ -227,6 +276,8 @@ def gather(source: str | None, plan: Plan) -> Data:
         data.intents = read_intents(Path(plan.intents), plan.seed)
     if plan.answers:
         data.answers += read_answers(Path(plan.answers))
+    if plan.dialogues:
+        data.dialogues += read_dialogues(Path(plan.dialogues))
     for file in files_of(Path(source), ENDINGS) if source else ():
         _add(data, file, plan.seed)
     return data
@@ -237,6 +288,8 @@ def _add(data: Data, file: Path, seed: int) -> None:
     kind = kind_of_chat(file)
     if kind == "answers":
         data.answers += read_answers(file)
+    elif kind == "dialogues":
+        data.dialogues += read_dialogues(file)
     elif data.intents is not None:
         raise DataError(
             "two files hold texts with intents",
@@ -255,11 +308,13 @@ class Outcome:
         bot: the model.
         judgement: how well intents are named; None without intents.
         histories: of the networks, by part.
+        spoken: how well dialogues are foretold; None without dialogues.
     """
 
     bot: Bot
     judgement: Judgement | None
     histories: dict[str, Any]
+    spoken: Spoken | None = None
 
 
 def learn(data: Data, plan: Plan, show: Show = lambda line: None) -> Outcome:
@@ -285,7 +340,15 @@ def learn(data: Data, plan: Plan, show: Show = lambda line: None) -> Outcome:
         threshold = judgement.threshold
     if data.answers:
         show("weighing questions")
-    return Outcome(Bot(network, threshold, data.answers), judgement, histories)
+    spoken = None
+    if data.dialogues:
+        show("learning dialogues")
+        write_so = DialoguePlan(epochs=plan.epochs, seed=plan.seed)
+        spoken = learn_dialogues(data.dialogues, write_so, show)
+        histories["dialogues"] = spoken.history
+    responder = None if spoken is None else spoken.responder
+    bot = Bot(network, threshold, data.answers, responder)
+    return Outcome(bot, judgement, histories, spoken)
 
 
 def write(folder: Path, outcome: Outcome, plan: Plan, results: dict[str, Any]) -> None:

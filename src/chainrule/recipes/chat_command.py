@@ -13,7 +13,7 @@ from chainrule.recipes.chat_intents import KEPT, Judgement
 from chainrule.recipes.run_folder import choose_folder
 from chainrule.recipes.tabular_command import make_console
 
-HELP = "/why tells why the last reply was given, /quit ends"
+HELP = "/why tells why the last reply was given, /new forgets the dialogue, /quit ends"
 SHOWN = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)  # thresholds of the curve
 
 
@@ -46,6 +46,9 @@ def train(source: str | None, plan: Plan, out: Path | None) -> bool:
         )
     if data.answers:
         console.print(f"answers: {len(data.answers):,} questions with answers")
+    if data.dialogues:
+        turns = sum(map(len, data.dialogues))
+        console.print(f"dialogues: {len(data.dialogues):,}, {turns:,} turns")
     with console.status("learning") as status:
 
         def show(line: str) -> None:
@@ -70,6 +73,8 @@ def results_of(outcome: Outcome) -> dict[str, Any]:
         found["out_of_scope_recall"] = judgement.chosen.recall
     if outcome.bot.answers is not None:
         found["answers_threshold"] = outcome.bot.answers.threshold
+    if outcome.spoken is not None:
+        found["dialogues_perplexity"] = outcome.spoken.perplexity
     return found
 
 
@@ -81,6 +86,13 @@ def show_outcome(console: Any, outcome: Outcome) -> None:
         console.print(
             f"answers are given from a similarity of "
             f"{outcome.bot.answers.threshold:.2f} on"
+        )
+    if outcome.spoken is not None:
+        learnt, held = outcome.spoken.counts
+        console.print(
+            f"dialogues: {learnt:,} learnt, perplexity {outcome.spoken.perplexity:.2f} "
+            f"for a token of {held:,} held out; replies are written up to a surprise "
+            f"of {outcome.spoken.responder.surprise:.2f}"
         )
 
 
@@ -157,7 +169,9 @@ def _typed(console: Any) -> Iterator[str]:
 
 def _command(console: Any, bot: Bot, text: str, last: Reply | None) -> None:
     """Do what a line that begins with a stroke asks for."""
-    if text != "/why":
+    if text == "/new":
+        bot.forget()
+    elif text != "/why":
         console.print(HELP, style="dim")
     elif last is None:
         console.print("nothing was said yet", style="dim")
@@ -170,6 +184,7 @@ def explain(bot: Bot, reply: Reply) -> list[str]:
     """Why a reply was given, in lines."""
     ways = {
         "answer": "an answer to a question like it",
+        "dialogue": "a reply as in the dialogues",
         "intent": "an intent that is sure enough",
         "unknown": "nothing was sure enough",
     }
@@ -177,6 +192,9 @@ def explain(bot: Bot, reply: Reply) -> list[str]:
     if bot.network is not None:
         shown = ", ".join(f"{name} {p:.1%}" for name, p in reply.intents)
         lines.append(f"intents (from {bot.threshold:.0%} on): {shown or 'none'}")
+    if bot.responder is not None and reply.surprise is not None:
+        most = bot.responder.surprise
+        lines.append(f"surprise (up to {most:.2f}): {reply.surprise:.2f}")
     if bot.answers is not None:
         lines.append(f"questions (from {bot.answers.threshold:.2f} on):")
         for near in reply.nearest:
