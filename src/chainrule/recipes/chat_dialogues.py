@@ -220,7 +220,7 @@ def learn_dialogues(
     windows = _windows(tokenizer, learnt)
     with stream(key(plan.seed)):
         model = build(tokenizer.vocabulary_size, plan)
-    epochs = plan.epochs or int(np.clip(25_000 // len(windows), 3, 40))
+    epochs = plan.epochs or int(np.clip(20_000 // len(windows), 3, 40))
     steps = max(1, len(windows) // plan.batch_size)
     model.compile(
         AdamW(OneCycle(plan.learning_rate, max(2, steps * epochs)), weight_decay=0.1),
