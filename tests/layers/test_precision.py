@@ -212,3 +212,20 @@ def test_gradients_reach_the_weights_in_float32() -> None:
         float(np.mean(a != b)) for a, b in zip(before, model.get_weights(), strict=True)
     ]
     assert min(moved) > 0.5
+
+
+def test_names_of_older_scripts() -> None:
+    cr.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    assert cr.keras.mixed_precision.global_policy() == cr.dtype_policy()
+    assert cr.dtype_policy() == cr.mixed_precision.Policy("mixed_bfloat16")
+    assert cr.keras.layers.Dense(2).compute_dtype == "bfloat16"
+
+
+def test_numbers_with_bits_of_their_own_type_are_data() -> None:
+    """Arrays of bfloat16 go into `fit` as those of other types do."""
+    x, _ = problem()
+    model = network("float32")
+    narrow = functional.astype(x, "bfloat16")
+    given = model.predict(narrow.data, verbose=0)
+    wide = functional.astype(narrow, "float32").numpy()
+    np.testing.assert_array_equal(given, model.predict(wide, verbose=0))

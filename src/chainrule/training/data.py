@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.ir.dtype import as_array, bfloat16, widen
 from chainrule.ir.value import Value
 from chainrule.training.mistakes import Mistake
 
@@ -44,6 +45,8 @@ def to_array(data: Any, name: str) -> tuple[Array | None, list[Mistake]]:
         return None, [_ragged(data, name, error)]
     if array.ndim == 0:
         return None, [_not_rows(data, name)]
+    if bfloat16 == array.dtype:  # ours, or that of another library
+        array = widen(as_array(array, bfloat16))
     if array.dtype.kind not in "biuf":
         return None, [_not_numbers(array, name)]
     if array.dtype.itemsize == 2 and array.dtype.kind == "f":
