@@ -90,7 +90,7 @@ class _Step:
         return Computed(
             float(loss.data),
             float(after.data),
-            y_pred.data,
+            y_pred.numpy(),
             [_layer_trace(visit, gradients[1], weights) for visit in visits],
             state,
         )
@@ -101,7 +101,11 @@ class _Step:
         )
         return {
             id(variable): Weight(
-                variable.name, variable.path, before.data, gradient.data, after.data
+                variable.name,
+                variable.path,
+                before.numpy(),
+                gradient.numpy(),
+                after.numpy(),
             )
             for variable, before, gradient, after in columns
         }
@@ -129,11 +133,11 @@ def _layer_trace(visit: Visit, errors: Any, weights: dict[int, Weight]) -> Layer
         name=layer.name,
         kind=type(layer).__name__,
         activation=activation_name(layer),
-        input=visit.input.data,
-        pre_activation=None if pre is None else pre.data,
-        output=visit.output.data,
-        output_error=errors[after].data,
-        pre_activation_error=None if before is None else errors[before].data,
+        input=visit.input.numpy(),
+        pre_activation=None if pre is None else pre.numpy(),
+        output=visit.output.numpy(),
+        output_error=errors[after].numpy(),
+        pre_activation_error=None if before is None else errors[before].numpy(),
         weights=[
             replace(weights[id(v)], name=v.path.rpartition(f"{layer.name}/")[2])
             for v in layer.weights

@@ -71,11 +71,12 @@ def is_finite(values: Any) -> bool:
         >>> is_finite([constant(np.array([1.0, np.inf])), constant(np.array(3))])
         False
     """
-    leaves = (widen(np.asarray(leaf.data)) for leaf in tree.flatten(values)[0])
+    leaves = (np.asarray(leaf.data) for leaf in tree.flatten(values)[0])
     return all(_is_finite(leaf) for leaf in leaves)
 
 
 def _is_finite(array: Array) -> bool:
+    array = widen(array)
     if array.dtype.kind != "f":
         return True
     with np.errstate(all="ignore"):
@@ -177,7 +178,7 @@ def _explain(loop: Loop, culprit: Culprit, value: float) -> NonFiniteError:
         return NonFiniteError(problem, where=where, fix=ADVICE)
     node, chain = found
     output = next(v for v in node.outputs if not _is_finite(values[id(v)]))
-    result = values[id(output)]
+    result = widen(values[id(output)])
     row = _row(chain, values, culprit.rows)
     forward = loss is not None and _leads_to(graph, node, graph.outputs[loss])
     phase = "forward pass" if forward else "backward pass or the update"
@@ -230,7 +231,7 @@ def _row(chain: Sequence[Node], values: dict[int, Array], rows: Array) -> str | 
         for value in node.outputs:
             array = values[id(value)]
             if array.ndim and len(array) == len(rows) and not _is_finite(array):
-                flat = array.reshape(len(array), -1)
+                flat = widen(array).reshape(len(array), -1)
                 place = int((~np.isfinite(flat)).any(axis=1).argmax())
                 return (
                     f"sample {place} of the batch, row {int(rows[place])} of the data"
@@ -248,4 +249,4 @@ def _leads_to(graph: Graph, node: Node, output: Value) -> bool:
 
 
 def _size(array: Array) -> str:
-    return f"{np.abs(array.astype(np.float64)).max():.3g}" if array.size else "0"
+    return f"{np.abs(widen(array).astype(np.float64)).max():.3g}" if array.size else "0"
