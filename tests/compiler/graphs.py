@@ -13,11 +13,22 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.ir import Spec, constant
-from chainrule.ir.dtype import DType, as_dtype, bool_, float32, float64, int8, int64
+from chainrule.ir.dtype import (
+    DType,
+    as_array,
+    as_dtype,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int64,
+)
 
 Array = np.ndarray[Any, Any]
 EXTENTS = (3, 1, 2, 5, 8, 17, 7, 4, 16, 33, 0, 70, 66)
-DTYPES = (float32, float64, as_dtype("int32"), int8)
+DTYPES = (float32, float64, as_dtype("int32"), int8, bfloat16, float16)
 MOST_ELEMENTS = 6000
 LIMIT = 9  # the largest number that is kept; products of two fit in 8 bits
 
@@ -65,7 +76,7 @@ def random_inputs(tape: Tape, dtypes: Sequence[DType] = DTYPES) -> list[Array]:
     for _ in range(1 + tape.number(3)):
         shape, dtype = random_shape(tape), tape.choose(dtypes)
         numbers = random.integers(-LIMIT, LIMIT + 1, shape)
-        arrays.append(np.asarray(numbers.astype(dtype.numpy)))
+        arrays.append(as_array(numbers, dtype))
     return arrays
 
 
@@ -173,7 +184,7 @@ def _pad(tape: Tape, a: Any, b: Any) -> Any:
         tuple(tape.choose((0, 1, 0, 3)) for _ in a.spec.shape) for _ in ("low", "high")
     ]
     interior = tuple(tape.choose((0, 0, 1)) for _ in a.spec.shape)
-    fill = constant(np.asarray(4, a.spec.dtype.numpy))
+    fill = constant(4, dtype=a.spec.dtype)
     return ops.pad(a, fill, low=widths[0], high=widths[1], interior=interior)
 
 

@@ -15,7 +15,7 @@ from chainrule.autodiff import vjp
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.program import Program
 from chainrule.ir import Graph, trace, verify
-from chainrule.ir.dtype import float64, int64
+from chainrule.ir.dtype import float64, int64, widen
 from chainrule.ir.graph import evaluate
 from chainrule.ir.spec import Spec
 from tests.compiler.graphs import (
@@ -83,7 +83,9 @@ def compare(graph: Graph, arrays: Sequence[Array], exact: bool = True) -> None:
         for index, (result, right) in enumerate(zip(results, expected, strict=True)):
             where = f"output {index}, {threads} threads"
             if exact:
-                np.testing.assert_array_equal(result, right, where, strict=True)
+                assert result.dtype == right.dtype
+                wide = widen(result), widen(right)
+                np.testing.assert_array_equal(*wide, where, strict=True)
             else:
                 assert_close(result, right, where=where)
             if first is not None:
