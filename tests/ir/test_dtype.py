@@ -151,6 +151,12 @@ def test_what_is_too_large_for_bfloat16_is_infinite() -> None:
     assert widen(as_array(numbers, bfloat16)).tolist() == [float(x) for x in expected]
 
 
+def test_doubles_go_through_float32() -> None:
+    """Just above a tie, by less than float32 can tell: down to the even one."""
+    assert as_array(1.0 + 2.0**-11 + 2.0**-40, float16).item() == 1.0
+    assert widen(as_array(1.0 + 2.0**-8 + 2.0**-40, bfloat16)).item() == 1.0
+
+
 def test_arithmetic_on_bits_by_mistake_is_refused() -> None:
     ones = as_array(np.ones(3), bfloat16)
     with pytest.raises(TypeError):

@@ -223,8 +223,10 @@ def as_array(numbers: Any, dtype: DType) -> Array:
     if array.dtype.name == "bfloat16":
         array = array.view(np.uint16).view(bfloat16.numpy)
     if dtype is not bfloat16:
+        wide = widen(array)
         with np.errstate(all="ignore"):
-            return np.asarray(widen(array), dtype.numpy)
+            wide = np.asarray(wide, np.float32) if dtype is float16 else wide
+            return np.asarray(wide, dtype.numpy)
     if array.dtype == dtype.numpy:
         return array
     return _rounded(np.asarray(widen(array)))
