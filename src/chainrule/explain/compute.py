@@ -12,6 +12,7 @@ from chainrule.autodiff.transforms import value_and_grad
 from chainrule.explain.observe import Observer, Visit, activation_name
 from chainrule.explain.step_trace import Array, LayerTrace, Weight
 from chainrule.functional import random
+from chainrule.ir.dtype import widen
 from chainrule.ir.trace import constant
 from chainrule.training.step import Parts, State, augmented, constrain, measure_loss
 from chainrule.variable import current_values, substitute
@@ -90,7 +91,7 @@ class _Step:
         return Computed(
             float(loss.data),
             float(after.data),
-            y_pred.numpy(),
+            widen(y_pred.data),
             [_layer_trace(visit, gradients[1], weights) for visit in visits],
             state,
         )
@@ -103,9 +104,9 @@ class _Step:
             id(variable): Weight(
                 variable.name,
                 variable.path,
-                before.numpy(),
-                gradient.numpy(),
-                after.numpy(),
+                widen(before.data),
+                widen(gradient.data),
+                widen(after.data),
             )
             for variable, before, gradient, after in columns
         }
@@ -133,11 +134,11 @@ def _layer_trace(visit: Visit, errors: Any, weights: dict[int, Weight]) -> Layer
         name=layer.name,
         kind=type(layer).__name__,
         activation=activation_name(layer),
-        input=visit.input.numpy(),
-        pre_activation=None if pre is None else pre.numpy(),
-        output=visit.output.numpy(),
-        output_error=errors[after].numpy(),
-        pre_activation_error=None if before is None else errors[before].numpy(),
+        input=widen(visit.input.data),
+        pre_activation=None if pre is None else widen(pre.data),
+        output=widen(visit.output.data),
+        output_error=widen(errors[after].data),
+        pre_activation_error=None if before is None else widen(errors[before].data),
         weights=[
             replace(weights[id(v)], name=v.path.rpartition(f"{layer.name}/")[2])
             for v in layer.weights

@@ -83,6 +83,10 @@ def optimizer_formula(name: str, config: dict[str, Any]) -> list[str]:
         >>> optimizer_formula("SGD", {"momentum": 0.0})
         ['W := W - lr * g']
     """
+    if name == "LossScaleOptimizer":
+        inner = config["inner_optimizer"]
+        lines = optimizer_formula(inner["class_name"], inner["config"])
+        return ["g := g / s, of a loss s times as large; no step if not finite", *lines]
     maker = _UPDATES.get(name)
     if maker is None:
         return ["W := W + (what the optimizer makes of g)"]
