@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.joining import JoinError, joined
 from benchmarks.measure import Contest, Setup, measure_kernels, measure_startup
 from benchmarks.page import page_text, workloads_of
 from benchmarks.report import show
@@ -49,6 +50,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--peers", default=default, help=f"separated by commas; {default} by default"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing; show together what several calls wrote with --json",
+    )
     parser.add_argument("--page", type=Path, metavar="FILE", help="write a page")
     parser.add_argument(
         "--kernels",
@@ -67,6 +75,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="the folder with the environments that make bench prepares",
     )
     chosen = parser.parse_args(arguments)
+    _join(parser, chosen)
     chosen.named = chosen.workloads or list(names)
     spread = [each for name in chosen.named for each in GROUPS.get(name, (name,))]
     chosen.workloads = list(dict.fromkeys(spread))
@@ -78,6 +87,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     chosen.peers = _peers(parser, chosen.peers)
     chosen.repeats = chosen.repeats or (2 if chosen.quick else 5)
     return chosen
+
+
+def _join(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """Read what other calls have written, if any is named."""
+    chosen.joined = None
+    if not chosen.join:
+        return
+    try:
+        chosen.joined = joined(chosen.join)
+    except (JoinError, OSError, ValueError) as error:
+        parser.error(str(error))
+    startup = [STARTUP] * bool(chosen.joined.startup)
+    chosen.workloads = [*chosen.joined.workloads, *startup]
 
 
 def _keep_page(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
@@ -158,7 +180,7 @@ def main(arguments: Sequence[str]) -> int:
             if name != STARTUP:
                 print(measure_kernels(_setup(chosen), WORKLOADS[name]), end="\n\n")
         return 0
-    report = measure(chosen)
+    report = chosen.joined or measure(chosen)
     show(report, Console())
     if chosen.json:
         chosen.json.write_text(json.dumps(asdict(report), indent=2) + "\n")

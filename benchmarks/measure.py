@@ -157,7 +157,11 @@ class Contest:
         )
 
     def run(self, peers: Sequence[str]) -> Trained:
-        """Measure; peers that only answer sit training out."""
+        """Measure; peers that only answer sit training out.
+
+        Where a workload names others, it is measured beside those alone.
+        """
+        peers = self.workload.beside or peers
         if not self.workload.infers:
             peers = [name for name in peers if SYSTEMS[name].trains]
         with ExitStack() as stack:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.results import Measured, Report, Trained
 from benchmarks.systems import OURS
-from benchmarks.workloads import WORKLOADS, Target, Workload
+from benchmarks.workloads import FLOAT32, WORKLOADS, Target, Workload
 
 WARM_SECONDS = 1.0
 COLD_SECONDS = 3.0
@@ -69,6 +69,7 @@ def _speed(name: str, trained: Trained, target: Target) -> Iterator[Verdict]:
         return
     ratio = trained.systems[nearest].ratio or 0.0
     whom = nearest if len(target.peers) == 1 else "the fastest peer"
+    whom = "in float32" if nearest == FLOAT32 else whom
     came = f"{ratio:.2f} times {nearest}"
     wanted = f"{target.at_least:g} times as fast as {whom}"
     if WORKLOADS[name].infers and target.at_least == 1:

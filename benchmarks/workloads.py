@@ -71,6 +71,7 @@ class Target:
     at_least: float
 
 
+FLOAT32 = "chainrule-float32"
 FASTEST = ("jax", "torch", "torch-compile", "keras", "sklearn")
 
 
@@ -104,6 +105,10 @@ class Workload:
         augmented: whether, in training, half of the pictures are mirrored, and each is
             a window of the picture with `BORDER` zeros on all sides.
         infers: whether the network only answers, batch after batch, and does not train.
+        generates: whether the network makes texts, token after token, each behind the
+            first of a sample and as long as it can see.
+        policy: the types of floats, as Keras names such policies; of ours alone.
+        beside: whom ours is measured beside, if nobody else.
     """
 
     name: str
@@ -124,6 +129,9 @@ class Workload:
     left_out: tuple[tuple[str, str], ...] = ()
     augmented: bool = False
     infers: bool = False
+    generates: bool = False
+    policy: str | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def cosine_steps(self) -> int:
@@ -147,13 +155,20 @@ class Workload:
         return isinstance(self.layers[0], Embedding) and self.layers[0].mask_zero
 
     @property
+    def made(self) -> int:
+        """How many tokens are made of each text: all but the first."""
+        return self.shape[0] - 1
+
+    @property
     def samples(self) -> int:
         """Samples of one run, or of one fit."""
         return self.rows * self.epochs
 
     @property
     def steps(self) -> int:
-        """Steps of one run, or of one fit."""
+        """Steps of one run, or of one fit; tokens where some are made."""
+        if self.generates:
+            return self.rows * self.made
         return -(-self.rows // self.batch_size) * self.epochs
 
     def flops(self) -> float:
@@ -489,12 +504,25 @@ SEQUENCES: dict[str, Workload] = {
                 rows=rows,
                 batch_size=1,
                 targets=(Target(FASTEST, 1.5),) if not suffix else (),
+                beside=("torch",) if suffix else (),
             )
             for suffix, steps, rows in (
                 ("", 1_024, 10),
                 ("_512", 512, 4),
                 ("_2048", 2_048, 4),
             )
+        ),
+        Workload(
+            "gpt_bf16",
+            "the network of gpt in mixed bfloat16, batch 12, 240 texts",
+            shape=(64,),
+            layers=_gpt(64),
+            loss="classes",
+            rows=240,
+            batch_size=12,
+            targets=(Target((FLOAT32,), 1.3),),
+            policy="mixed_bfloat16",
+            beside=(FLOAT32,),
         ),
         Workload(
             "encoder",

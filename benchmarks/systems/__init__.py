@@ -16,7 +16,7 @@ from benchmarks.networks import (
     walk,
 )
 from benchmarks.sequence_layers import Block, Embedding, LayerNorm, Recurrent
-from benchmarks.workloads import Workload
+from benchmarks.workloads import FLOAT32, Workload
 
 SEQUENTIAL = (Embedding, LayerNorm, Recurrent, Block)
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,6 +68,14 @@ SYSTEMS: dict[str, Entry] = {
             OURS,
             "compile and fit; predict_on_batch",
             "ours",
+            None,
+            ("chainrule", "numpy", "llvmlite"),
+            cache="CHAINRULE_CACHE",
+        ),
+        Entry(
+            FLOAT32,
+            "the same in float32",
+            "ours_float32",
             None,
             ("chainrule", "numpy", "llvmlite"),
             cache="CHAINRULE_CACHE",
@@ -131,7 +139,7 @@ SYSTEMS: dict[str, Entry] = {
         ),
     )
 }
-PEERS = tuple(name for name in SYSTEMS if name != OURS)
+PEERS = tuple(name for name in SYSTEMS if name not in (OURS, FLOAT32))
 
 
 def thread_variables(threads: int) -> dict[str, str]:

@@ -68,7 +68,8 @@ class Style:
     def network(self, workload: Workload) -> Any:
         """A `Sequential`, or a functional model where the network branches."""
         kind = "int32" if workload.words else "float32"
-        start = self.layers.Input(workload.shape, dtype=kind)
+        shape = (None,) if workload.generates else workload.shape
+        start = self.layers.Input(shape, dtype=kind)
         if branches(workload.layers):
             end = self._joined(workload.layers, start)
             return self.library.Model(start, end)

@@ -28,6 +28,8 @@ class Trained:
 def build(workload: Workload, x: Array, y: Array, seed: int) -> Trained:
     """A compiled model."""
     cr.set_seed(seed)
+    if workload.policy is not None:
+        cr.set_dtype_policy(workload.policy)
     model = STYLE.network(workload)
     if not workload.infers:
         model.compile(

@@ -29,6 +29,7 @@ from benchmarks.networks import (
     Widen,
 )
 from benchmarks.sequence_layers import Recurrent
+from benchmarks.systems.pytorch_generation import Cached
 from benchmarks.systems.pytorch_sequences import (
     KINDS,
     Padded,
@@ -267,8 +268,13 @@ def train(trained: Trained, seed: int) -> None:
 
 
 def infer(trained: Trained) -> None:
-    """A call for each batch."""
+    """A call for each batch, or for each text."""
     trained.model.eval()
+    if trained.workload.generates:
+        cached = Cached(trained.model, trained.workload.shape[0])
+        for text in trained.x:
+            cached.generate(text[None, :1], trained.workload.made).tolist()
+        return
     size = trained.workload.batch_size
     with torch.inference_mode():
         for first in range(0, len(trained.x), size):

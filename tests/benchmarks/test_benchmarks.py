@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import limits, page, report, verdicts
+from benchmarks.joining import joined
 from benchmarks.measure import (
     Contest,
     Setup,
@@ -355,6 +356,37 @@ def test_the_command_writes_json(tmp_path: Path) -> None:
     ours = figures["workloads"]["sweep"]["systems"][OURS]
     assert len(ours["seconds"]) == 1
     assert ours["time_growth"] is not None
+
+
+def test_reports_of_several_calls_are_joined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = _report()
+    files = []
+    for number, name in enumerate(whole.workloads, start=1):
+        part = replace(
+            whole,
+            command=f"python -m benchmarks {name}",
+            load_average=float(number),
+            workloads={name: whole.workloads[name]},
+            startup=whole.startup if number == 1 else {},
+        )
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(asdict(part)))
+    found = joined(files)
+    assert found.load_average == 2.0
+    assert replace(found, command="", load_average=0.1) == replace(whole, command="")
+    sheet = tmp_path / "page.md"
+    command.main(["--join", *map(str, files), "--page", str(sheet)])
+    text = sheet.read_text()
+    assert "$ .venv/bin/python -m benchmarks mlp --json 1.json\n" in text
+    assert "--join 1.json 2.json --page docs/page.md\n" in text
+    assert page.workloads_of(sheet) == ["mlp", "mlp_wide", "startup"]
+    capsys.readouterr()
+    for wrong, said in (([files[0], files[0]], "more than one"), ([sheet], "")):
+        with pytest.raises(SystemExit):
+            command.parse(["--join", *map(str, wrong)])
+        assert said in capsys.readouterr().err
 
 
 def test_names_stand_for_several() -> None:
