@@ -525,6 +525,20 @@ SEQUENCES: dict[str, Workload] = {
             beside=(FLOAT32,),
         ),
         Workload(
+            "generate",
+            "the network of gpt makes texts, one token after the other, each drawn by "
+            "its chance: 63 behind the first, 16 texts; a step is a token",
+            shape=(64,),
+            layers=_gpt(64),
+            loss="classes",
+            rows=16,
+            batch_size=1,
+            targets=(Target(("torch",), 5.0),),
+            infers=True,
+            generates=True,
+            beside=("torch",),
+        ),
+        Workload(
             "encoder",
             "texts of 2 to 128 of 10,000 words, padded, embedding of 128, two encoder "
             "blocks of 4 heads, mean, two classes, batch 32, 256 texts",

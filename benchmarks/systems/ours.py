@@ -11,6 +11,7 @@ import chainrule as cr
 from benchmarks.networks import Array
 from benchmarks.systems.keras_style import Style
 from benchmarks.workloads import Workload
+from chainrule.generation import generate
 
 STYLE = Style(cr, cr.pad, cr.layers)
 
@@ -53,7 +54,11 @@ def train(trained: Trained, seed: int) -> None:
 
 
 def infer(trained: Trained) -> None:
-    """A call for each batch."""
+    """A call for each batch, or for each text."""
+    if trained.workload.generates:
+        for seed, text in enumerate(trained.x):
+            generate(trained.model, text[:1], trained.workload.made, seed=seed)
+        return
     size = trained.workload.batch_size
     for first in range(0, len(trained.x), size):
         trained.model.predict_on_batch(trained.x[first : first + size])
