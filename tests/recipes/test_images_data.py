@@ -181,5 +181,5 @@ def test_a_part_to_validate_with_is_measured_where_there_is_no_other() -> None:
 def test_too_few_pictures() -> None:
     with pytest.raises(DataError, match="fewer than two classes"):
         divide(labelled([0, 0, 1], train=[0, 1], test=[2]), np.arange(3), seed=0)
-    with pytest.raises(DataError, match="no picture is left"):
+    with pytest.raises(DataError, match="no pictures are left"):
         divide(labelled([0, 1]), np.arange(2), seed=0)

@@ -13,6 +13,7 @@ from chainrule.cli.language import Language
 from chainrule.cli.pictures import Pictures
 from chainrule.cli.tables import Table
 from chainrule.cli.task import Task
+from chainrule.cli.texts import Texts
 from chainrule.cli.translation import Translation
 from chainrule.recipes import images_data
 
@@ -20,6 +21,7 @@ OTHER = Dense()  # for models that nobody knows
 # In the order in which they look at the data: the first that fits takes them.
 TASKS: tuple[Task, ...] = (
     OTHER,
+    Texts(),
     Pictures(),
     Detection(),
     Table(),
@@ -61,7 +63,7 @@ def _refuse_data(data: str | None) -> Task:
         raise typer.BadParameter("say which data to learn from", param_hint="DATA")
     raise typer.BadParameter(
         f"there is no such data set, and no such file or folder: {data!r}; give "
-        f"{', '.join(DATA_SETS)}, or the path of pictures or of a table"
+        f"{', '.join(DATA_SETS)}, or the path of pictures, of a table, or of texts"
     )
 
 

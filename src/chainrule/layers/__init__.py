@@ -148,6 +148,7 @@ from chainrule.layers.separable import (
     SeparableConv2D,
 )
 from chainrule.layers.shaping import Flatten, Permute, RepeatVector, Reshape
+from chainrule.layers.text_encoder import TextEncoder
 from chainrule.layers.text_vectorization import TextVectorization
 from chainrule.layers.time_distributed import TimeDistributed
 from chainrule.layers.transformer import TransformerDecoder, TransformerEncoder
@@ -323,6 +324,7 @@ __all__ = [
     "Subtract",
     "TableEncoder",
     "TableFeatures",
+    "TextEncoder",
     "TextVectorization",
     "TimeDistributed",
     "TokenAndPositionEmbedding",
@@ -480,6 +482,7 @@ for _each in (
     Subtract,
     TableEncoder,
     TableFeatures,
+    TextEncoder,
     TextVectorization,
     UnitNormalization,
 ):

@@ -26,6 +26,7 @@ from chainrule.recipes.images import (
 )
 from chainrule.recipes.images_data import (
     DATA_SETS,
+    PICTURES,
     TEST,
     VALIDATION,
     Labelled,
@@ -137,9 +138,12 @@ def show_outcome(console: Any, problem: Problem, outcome: Outcome) -> None:
     show_measures(console, outcome.measures, names)
 
 
-def show_measures(console: Any, measures: Any, class_names: Sequence[str]) -> None:
+def show_measures(
+    console: Any, measures: Any, class_names: Sequence[str], things: str = PICTURES
+) -> None:
     """Measures by class, what is confused, and the accuracy last."""
-    console.print(report.as_table(report.measures_rows(measures, class_names)))
+    rows = report.measures_rows(measures, class_names, things)
+    console.print(report.as_table(rows))
     confusion = report.confusion_rows(measures, class_names)
     console.print()
     if confusion:

@@ -29,6 +29,7 @@ PART_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), VALIDATION),
     **dict.fromkeys(("test", "testing", "test_set", "eval"), TEST),
 }
+PICTURES = "pictures"
 MAC_FOLDER = "__MACOSX"  # where macOS puts what belongs to files in a zip
 DIGITS = tuple("0123456789")
 DATA_SETS: dict[str, tuple[Callable[[], Any], Sequence[str]]] = {
@@ -138,6 +139,7 @@ class Labelled:
         parts: the places of the pictures to learn from, to choose by and to measure on,
             where the data say so; keys are `train`, `validation` and `test`.
         notes: what was found while looking for them.
+        things: what they are called in messages.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Labelled:
     class_names: tuple[str, ...]
     parts: dict[str, Array] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    things: str = PICTURES
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -187,12 +190,21 @@ def load_named(name: str) -> Labelled:
 # ---- a folder or a zip ---------------------------------------------------------------
 
 
-def read_folder(path: str | os.PathLike[str]) -> Labelled:
+def read_folder(
+    path: str | os.PathLike[str],
+    endings: tuple[str, ...] = SUFFIXES,
+    things: str = PICTURES,
+) -> Labelled:
     """The pictures of a folder or a zip: a folder in it for every class.
 
     The folders of the classes may lie in folders of the parts, such as `train`, `val`
     and `test`, and all of it in one folder more. Pictures in folders below that of a
     class are of this class.
+
+    Args:
+        path: the folder or zip.
+        endings: of the names of the files to take.
+        things: what they are, for messages.
 
     Raises:
         DataError: when there are no pictures by class.
@@ -210,9 +222,10 @@ def read_folder(path: str | os.PathLike[str]) -> Labelled:
     """
     place = open_place(path)
     every = [name for name in place.names if MAC_FOLDER not in name.split("/")]
-    names = [name for name in every if name.lower().endswith(SUFFIXES)]
+    names = [name for name in every if name.lower().endswith(endings)]
     if not names:
-        raise _no_classes(place, every, "there are no pictures here")
+        what = f"there are no {things} here"
+        raise _no_classes(place, every, what, endings, things)
     start = _common_folder(names)
     inside = [name[len(start) :].split("/") for name in names]
     found_parts = _parts_of(inside)
@@ -222,26 +235,32 @@ def read_folder(path: str | os.PathLike[str]) -> Labelled:
     notes = []
     if len(kept) < len(names):
         loose = len(names) - len(kept)
-        notes.append(f"{loose:,} pictures in no folder of a class were left out")
+        notes.append(f"{loose:,} {things} in no folder of a class were left out")
     if len(found) < 2:
-        raise _no_classes(place, names, "there are not two folders of classes here")
+        what = "there are not two folders of classes here"
+        raise _no_classes(place, names, what, endings, things)
     numbers = {name: number for number, name in enumerate(found)}
     labels = np.array([numbers[inside[row][depth]] for row in kept], np.int64)
     origin = FileOrigin(place, [names[row] for row in kept])
-    parts = _rows_of_parts([inside[row][0] for row in kept]) if found_parts else {}
-    return Labelled(str(path), origin, labels, tuple(found), parts, notes)
+    parts = rows_of_parts([inside[row][0] for row in kept]) if found_parts else {}
+    classes = tuple(found)
+    return Labelled(str(path), origin, labels, classes, parts, notes, things)
 
 
-def _no_classes(place: Place, names: Sequence[str], what: str) -> DataError:
+def _no_classes(
+    place: Place, names: Sequence[str], what: str, endings: Sequence[str], things: str
+) -> DataError:
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return DataError(
         what,
         where=str(place.root),
         got=shown or "nothing",
-        expected="a folder for every class, with pictures in it: "
-        + ", ".join(SUFFIXES),
+        expected=f"a folder for every class, with {things} in it: "
+        + ", ".join(endings),
         fix="for a table of files: chainrule train TABLE.csv --image FILE_COLUMN "
-        "--target CLASS_COLUMN",
+        "--target CLASS_COLUMN"
+        if things == PICTURES
+        else None,
     )
 
 
@@ -267,7 +286,8 @@ def _parts_of(inside: Sequence[Sequence[str]]) -> set[str]:
     return named if named and named == first and deep else set()
 
 
-def _rows_of_parts(folders: Sequence[str]) -> dict[str, Array]:
+def rows_of_parts(folders: Sequence[str]) -> dict[str, Array]:
+    """The places of each part, by the names of their folders."""
     kinds = [PART_NAMES[folder.lower()] for folder in folders]
     found: dict[str, list[int]] = {}
     for row, kind in enumerate(kinds):
@@ -344,7 +364,7 @@ def _parts_of_table(table: Any, kept: Sequence[int]) -> dict[str, Array]:
         if name.lower() in ("split", "part", "subset"):
             words = [str(x).lower() for x in to_text(table.columns[name])[kept]]
             if set(words) <= set(PART_NAMES) and len(set(words)) > 1:
-                return _rows_of_parts(words)
+                return rows_of_parts(words)
     return {}
 
 

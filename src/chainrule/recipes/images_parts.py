@@ -54,7 +54,7 @@ def divide(
             rest, chosen = draw(data, named[TRAIN], share, numbers)
             named[TRAIN], named[VALIDATION] = rest, chosen
             notes.append(f"{len(chosen):,} of those to learn from choose the weights")
-    return _checked(data, named), notes
+    return checked_parts(data, named), notes
 
 
 def draw(
@@ -71,19 +71,24 @@ def draw(
     return np.setdiff1d(places, chosen), chosen
 
 
-def _checked(data: Labelled, parts: dict[str, Array]) -> dict[str, Array]:
+def checked_parts(data: Labelled, parts: dict[str, Array]) -> dict[str, Array]:
+    """The parts, where something can be learnt from them and measured on them.
+
+    Raises:
+        DataError: where not.
+    """
     learning = data.counts(parts[TRAIN])
     if (learning > 0).sum() < 2:
         raise DataError(
-            "there are pictures of fewer than two classes to learn from",
+            f"there are {data.things} of fewer than two classes to learn from",
             where=data.name,
-            got=f"{len(parts[TRAIN])} pictures",
+            got=f"{len(parts[TRAIN])} {data.things}",
         )
     if not len(parts[TEST]):
         raise DataError(
-            "no picture is left to measure on",
+            f"no {data.things} are left to measure on",
             where=data.name,
-            got=f"{len(parts[TRAIN])} pictures, one of each class",
-            expected="two pictures of a class or more",
+            got=f"{len(parts[TRAIN])} {data.things}, one of each class",
+            expected=f"two {data.things} of a class or more",
         )
     return {kind: parts[kind] for kind in (TRAIN, VALIDATION, TEST)}

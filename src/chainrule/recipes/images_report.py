@@ -15,7 +15,7 @@ from chainrule.models import Model
 from chainrule.recipes import images_drawing as drawing
 from chainrule.recipes.detection_report import make_table, plain
 from chainrule.recipes.images import Outcome, Problem
-from chainrule.recipes.images_data import TEST, TRAIN, VALIDATION
+from chainrule.recipes.images_data import PICTURES, TEST, TRAIN, VALIDATION
 from chainrule.recipes.images_measures import Measures
 from chainrule.training.files import write_atomically
 
@@ -56,12 +56,14 @@ def classes_rows(problem: Problem) -> list[list[str]]:
     return [["class", *PARTS.values()], *rows]
 
 
-def measures_rows(measures: Measures, class_names: Sequence[str]) -> list[list[str]]:
+def measures_rows(
+    measures: Measures, class_names: Sequence[str], things: str = PICTURES
+) -> list[list[str]]:
     """Precision, recall and F1 of every class, the mean below."""
     found = measures.by_class()
     chosen = listed(len(found), np.array([each["f1"] for each in found]))
     keys = ("precision", "recall", "f1")
-    rows = [["class", "pictures", "precision", "recall", "F1"]]
+    rows = [["class", things, "precision", "recall", "F1"]]
     for k in chosen:
         shares = (f"{found[k][key]:.1%}" for key in keys)
         rows.append([class_names[k], f"{found[k]['pictures']:,}", *shares])
