@@ -86,6 +86,7 @@ def test_a_run_goes_on_where_it_was_cut_short(
 def test_lessons() -> None:
     assert "no such column" in run("train", "reviews.tsv", "--text", "7", code=1)
     run(*TRAIN, "--out", "here")
+    assert "no such file" in run("predict", "here", "revews.tsv", code=1)
     Path("odd.tsv").write_text("x\tnew\ny\tneg\n")
     assert "does not know" in run("evaluate", "here", "odd.tsv", code=1)
     assert "which texts" in run("evaluate", "here", code=1)

@@ -120,6 +120,14 @@ def test_too_little_to_learn_from() -> None:
         divide_texts(labelled(["a", "b"], [0, 1]), 0)
 
 
+def test_folders_without_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no files of text"):
+        unlabelled_texts(str(tmp_path))
+    (tmp_path / "b.txt").write_text("two\nlines")
+    (tmp_path / "a.txt").write_text("one")
+    assert unlabelled_texts(str(tmp_path)) == ["one", "two\nlines"]
+
+
 def test_files_without_labels(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,said\n1,so fine\n2,\n")
@@ -154,6 +162,13 @@ def test_texts_choose_how_they_are_read(
     encoder, reason = networks.choose_encoder(texts)
     assert (encoder.unit, encoder.joined) == (unit, joined)
     assert why in reason
+
+
+def test_many_texts_have_no_parts_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "MANY", 2)
+    encoder, why = networks.choose_encoder(["a b c d"] * 3)
+    assert encoder.inside is None
+    assert why == "words and pairs of words: many texts"
 
 
 def test_votes_by_counts_are_naive_bayes() -> None:

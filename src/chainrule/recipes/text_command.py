@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError
 from chainrule.recipes import text_report as report
 from chainrule.recipes.images_command import known_labels, show_measures
 from chainrule.recipes.images_data import TEST, TRAIN, VALIDATION, Labelled
@@ -37,6 +37,7 @@ Array = np.ndarray[Any, Any]
 
 LIKELIEST = 3  # classes that are shown of a text
 TELLING = 6  # words
+FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".gz", ".zip")
 
 
 def read(path: str, plan: Plan) -> Problem:
@@ -179,7 +180,7 @@ def predict(network: Any, given: str, output: Path, text: str | None = None) -> 
 
     Args:
         network: a saved classifier.
-        given: a file, or the text itself.
+        given: a file, a folder of `.txt` files, or the text itself.
         output: the CSV file to write, for a file.
         text: of a table, the column with the texts.
 
@@ -188,7 +189,7 @@ def predict(network: Any, given: str, output: Path, text: str | None = None) -> 
         the first; or where they are.
     """
     names = network.notes["class_names"]
-    if not is_file(given):
+    if not is_path(given):
         return tell(network, given)
     texts = unlabelled_texts(given, text, _learnt(network))
     said = classify(network, texts)
@@ -196,17 +197,23 @@ def predict(network: Any, given: str, output: Path, text: str | None = None) -> 
     return f"{len(texts):,} predictions in {output}"
 
 
-def is_file(given: str) -> bool:
-    """Whether what was typed is the name of a file, rather than a text.
+def is_path(given: str) -> bool:
+    """Whether what was typed names a file or folder, rather than being a text.
+
+    Raises:
+        DataError: when it looks like the name of a file that is not there.
 
     Example:
-        >>> is_file("what a film"), is_file("?" * 10_000)
+        >>> is_path("what a film"), is_path("?" * 10_000)
         (False, False)
     """
     try:
-        return Path(given).is_file()
+        found = Path(given).exists()
     except (OSError, ValueError):  # too long for a name, or a zero byte
         return False
+    if not found and given.lower().endswith(FILES) and not set(given) & set(" \n"):
+        raise DataError("there is no such file", where=given)
+    return found
 
 
 def tell(network: Any, text: str) -> str:

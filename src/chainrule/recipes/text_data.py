@@ -290,8 +290,9 @@ def unlabelled_texts(
     """The texts of a file: of a column of a table, or one in every line.
 
     Args:
-        path: a file for `read_records`; or of kind `.txt`, without tabs, with a text in
-            every line.
+        path: a folder or zip of `.txt` files, with a text in each; a file for
+            `read_records`; or one of kind `.txt`, without tabs, with a text in every
+            line.
         text: the column with the texts, by name or place.
         learnt: where texts stood in what was learnt from, which holds where nothing is
             said; where there is no such column, that with the longest texts.
@@ -299,6 +300,8 @@ def unlabelled_texts(
     Raises:
         DataError: when the file cannot be read, or lacks the column that was named.
     """
+    if Path(path).is_dir() or path.lower().endswith(".zip"):
+        return _whole_files(path)
     if kind_of_file(Path(path)) in ENDINGS:
         lines = read_lines(path)
         if not any("\t" in line for line in lines):
@@ -313,3 +316,11 @@ def unlabelled_texts(
     else:
         chosen = _longest(records, records.names)
     return [cell or "" for cell in records.columns[chosen]]
+
+
+def _whole_files(path: str) -> list[str]:
+    place = open_place(path)
+    names = [name for name in place.names if name.lower().endswith(ENDINGS)]
+    if not names:
+        raise DataError("there are no files of text here", where=path, got="no .txt")
+    return [decode_text(place.read(name), None, name) for name in names]

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 TASK = "text"
 MOSTLY = 0.3  # share of characters from which on a text counts as without spaces
 SHORT, LONG = 2, 80  # words: names and the like; documents
-FEW = 500  # texts, of which all n-grams are kept
+MANY = 200_000  # texts, whose n-grams inside words would not fit into memory
 SMOOTHING = 1.0  # added to every count
 TEMPER = 0.2  # of the votes by counts: n-grams of a text overlap, and vote again
 MOST_COUNTED = 16_000_000  # n-grams times classes
@@ -45,8 +45,9 @@ def choose_encoder(texts: Sequence[str]) -> tuple[TextEncoder, str]:
     if median <= SHORT:
         why = f"characters: half of the texts have {median:.0f} words or fewer"
         return TextEncoder(joined=2, inside=(1, 5), unit="characters"), why
-    if median > LONG:
-        why = f"words and pairs of words: half of the texts have more than {LONG} words"
+    if median > LONG or len(texts) > MANY:
+        found = f"half of the texts have more than {LONG} words"
+        why = f"words and pairs of words: {found if median > LONG else 'many texts'}"
         return TextEncoder(joined=2, inside=None), why
     why = f"words, pairs of words, and parts of words: {median:.0f} words in the median"
     return TextEncoder(joined=2, inside=(3, 5)), why
