@@ -22,8 +22,8 @@ BAD = ["awful film", "dull plot", "i hated it", "boring"]
 def _reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     numbers = np.random.default_rng(0)
-    lines = [f"{' and '.join(numbers.choice(GOOD, 2))}\tpos" for _ in range(20)]
-    lines += [f"{' and '.join(numbers.choice(BAD, 2))}\tneg" for _ in range(20)]
+    lines = [f"{' and '.join(numbers.choice(GOOD, 2))}\t1" for _ in range(20)]
+    lines += [f"{' and '.join(numbers.choice(BAD, 2))}\t0" for _ in range(20)]
     Path("reviews.tsv").write_text("\n".join(lines))
 
 
@@ -47,14 +47,14 @@ def test_from_a_table_to_predictions() -> None:
         assert part in report
     assert "boring" in report
     told = run("predict", "here", "lovely, I enjoyed it")
-    assert told.splitlines()[0].endswith("pos")
-    assert "for pos speak: " in told
+    assert told.splitlines()[0].endswith("1")
+    assert "for 1 speak: " in told
     assert "40 predictions in out.csv" in run(
         "predict", "here", "reviews.tsv", "-o", "out.csv"
     )
     with open("out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == ["pos"] * 20 + ["neg"] * 20
+    assert [row["class"] for row in rows] == ["1"] * 20 + ["0"] * 20
     assert "accuracy 100.00%" in run("evaluate", "here", "reviews.tsv")
     record = json.loads(Path("here/run.json").read_text())
     assert record["held_out"]["accuracy"] == 1.0
@@ -87,7 +87,7 @@ def test_lessons() -> None:
     assert "no such column" in run("train", "reviews.tsv", "--text", "7", code=1)
     run(*TRAIN, "--out", "here")
     assert "no such file" in run("predict", "here", "revews.tsv", code=1)
-    Path("odd.tsv").write_text("x\tnew\ny\tneg\n")
+    Path("odd.tsv").write_text("x\tnew\ny\t0\n")
     assert "does not know" in run("evaluate", "here", "odd.tsv", code=1)
     assert "which texts" in run("evaluate", "here", code=1)
     shown = run("train", "reviews.tsv", "--text", "0", "--augment", "flip", code=1)

@@ -51,6 +51,8 @@ def test_headings_are_found_and_told(tmp_path: Path) -> None:
     assert len(headed) == 3
     assert read(tmp_path, "a.csv", f"was;art\n{rows}", known=["art"]).header
     assert len(read(tmp_path, "a.csv", rows, header=True)) == 2
+    places = read(tmp_path, "a.tsv", "so fine\t1\nbad\t0\n", known=["0", "1"])
+    assert not places.header
     assert len(read(tmp_path, "a.csv", f"text;label\n{rows}", header=False)) == 4
 
 

@@ -98,7 +98,7 @@ class Records:
         if wanted in self.columns:
             return wanted
         names = self.names
-        if wanted.lstrip("-").isdecimal() and -len(names) <= int(wanted) < len(names):
+        if is_place(wanted) and -len(names) <= int(wanted) < len(names):
             return names[int(wanted)]
         raise DataError(
             "there is no such column",
@@ -107,6 +107,16 @@ class Records:
             expected=f"{', '.join(map(repr, names[:20]))}, or a place from 0 to "
             f"{len(names) - 1}",
         )
+
+
+def is_place(wanted: str) -> bool:
+    """Whether this may be the place of a column, rather than its name.
+
+    Example:
+        >>> is_place("0"), is_place("-1"), is_place("text")
+        (True, True, False)
+    """
+    return wanted.removeprefix("-").isdecimal()
 
 
 def read_records(
@@ -275,7 +285,7 @@ def _cells_of_any_length() -> Iterator[None]:
 
 def _has_header(rows: Sequence[Sequence[str]], known: Sequence[str]) -> bool:
     first = [cell.strip() for cell in rows[0]]
-    if any(name in first for name in known):
+    if any(name in first for name in known if not is_place(name)):
         return True
     named = any(cell.lower() in HEADINGS for cell in first)
     return named or looks_like_header(rows)
