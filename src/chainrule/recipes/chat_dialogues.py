@@ -11,7 +11,7 @@ import numpy as np
 from chainrule import layers
 from chainrule.callbacks import Callback
 from chainrule.functional.random import key, stream
-from chainrule.generation import Decoder, Order, Sampler, WholeSteps
+from chainrule.generation import generate
 from chainrule.initializers import RandomNormal
 from chainrule.losses import SparseCategoricalCrossentropy
 from chainrule.models import Model
@@ -76,9 +76,7 @@ class Responder:
         self.tokenizer = kept_tokenizer(model)
         self.surprise = float(model.notes[SURPRISE])
         ends = (*MARKS, "[END]", "[START]")
-        self.stops = frozenset(map(self.tokenizer.token_to_id, ends))
-        steps = WholeSteps(_answering(model), LENGTH, self.tokenizer.vocabulary_size)
-        self._decoder = Decoder(steps)
+        self.stops = [self.tokenizer.token_to_id(mark) for mark in ends]
 
     def reply(self, history: Sequence[tuple[str, str]], seed: int = 0) -> str:
         """What the system says behind these turns; the last is one of the user.
@@ -91,27 +89,20 @@ class Responder:
             *written(self.tokenizer, history),
             self.tokenizer.token_to_id(MARKS[1]),
         ]
-        order = Order(
+        found = generate(
+            self.model,
+            prompt[-(LENGTH - REPLY) :],
             REPLY,
-            Sampler(temperature=TEMPERATURE, top_p=NUCLEUS),
-            key(seed).numpy(),
-            LENGTH // 2,
-            self.stops,
+            temperature=TEMPERATURE,
+            top_p=NUCLEUS,
+            seed=seed,
+            stop_ids=self.stops,
         )
-        found: list[int] = []
-        for news in self._decoder.run([prompt[-(LENGTH - REPLY) :]], [0], order):
-            for each in news:
-                found += each.tokens
         return self.tokenizer.decode(found).strip()
 
     def surprise_at(self, history: Sequence[tuple[str, str]]) -> float:
         """How unlikely the last turn is, in nats for a token."""
         return float(surprises(self.model, self.tokenizer, [history])[0])
-
-
-def _answering(model: Any) -> Callable[[Any], Any]:
-    """A model as a function of tokens, outside of training."""
-    return lambda tokens: model(tokens, training=False)
 
 
 def written(tokenizer: Tokenizer, turns: Sequence[tuple[str, str]]) -> list[int]:
