@@ -101,6 +101,11 @@ def test_adapting_again_forgets() -> None:
     assert encoder(["words new"])[0, encoder.grams_length :].tolist() == [3, 2]
 
 
+def test_the_vocabulary_is_not_printed() -> None:
+    encoder = adapted(inside=None, joined=1, name="reader")
+    assert repr(encoder) == "<TextEncoder reader, 12 n-grams, 12 words>"
+
+
 def test_no_text_at_all() -> None:
     encoder = layers.TextEncoder()
     encoder.adapt(["", " "])

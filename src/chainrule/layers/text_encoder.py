@@ -152,6 +152,10 @@ class TextEncoder(HostLayer):
             row[room : room + len(order)] = [units.get(u, UNKNOWN) for u in order]
         return rows
 
+    def __repr__(self) -> str:
+        grams, units = len(self.grams), len(self.units)
+        return f"<TextEncoder {self.name}, {grams:,} n-grams, {units:,} {self.unit}>"
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """A row for every text."""
         return (None, self.grams_length + self.units_length)
