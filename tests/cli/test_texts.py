@@ -49,6 +49,7 @@ def test_from_a_table_to_predictions() -> None:
     told = run("predict", "here", "lovely, I enjoyed it")
     assert told.splitlines()[0].endswith("1")
     assert "for 1 speak: " in told
+    assert len(run("predict", "here", "").splitlines()) == 2
     assert "40 predictions in out.csv" in run(
         "predict", "here", "reviews.tsv", "-o", "out.csv"
     )

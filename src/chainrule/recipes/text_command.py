@@ -204,9 +204,11 @@ def is_path(given: str) -> bool:
         DataError: when it looks like the name of a file that is not there.
 
     Example:
-        >>> is_path("what a film"), is_path("?" * 10_000)
-        (False, False)
+        >>> is_path("what a film"), is_path("?" * 10_000), is_path("")
+        (False, False, False)
     """
+    if not given.strip():
+        return False
     try:
         found = Path(given).exists()
     except (OSError, ValueError):  # too long for a name, or a zero byte
