@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -233,6 +235,24 @@ def test_generate_continues_a_prompt(run: Path) -> None:
     writer = TextGenerator(load_model(run / "model.chainrule"))
     text = writer.generate("the cat ", 60, temperature=0.3, seed=1)
     assert first.output == f"the cat {text}\n"
+
+
+def test_generate_without_a_model_takes_the_newest_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = CliRunner().invoke(app, ["generate"])
+    assert nothing.exit_code == 1
+    assert "there is no run here" in nothing.output
+    for number, name in enumerate(("new", "old")):
+        shutil.copytree(run, tmp_path / "runs" / name)
+        when = 2_000_000_000 - number
+        os.utime(tmp_path / "runs" / name / "model.chainrule", (when, when))
+    line = ["generate", "--prompt", "the cat ", "--max-tokens", "20", "--seed", "1"]
+    made = CliRunner().invoke(app, line)
+    assert made.exit_code == 0
+    assert made.stderr == f"{Path('runs', 'new')}:\n"
+    assert made.stdout.startswith("the cat ")
 
 
 def test_generate_takes_all_options(run: Path) -> None:

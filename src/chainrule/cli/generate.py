@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chainrule.cli.application import ModelPath, app
+from chainrule.cli.application import app
 from chainrule.models import load_model
 from chainrule.recipes.language_command import Writing, check_writer, write
-from chainrule.recipes.run_folder import find_model
+from chainrule.recipes.run_folder import find_model, newest_run
+
+
+Writer = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's file, or the folder of a run.",
+        show_default="the newest run in runs/",
+    ),
+]
 
 
 @app.command()
 def generate(
-    model: ModelPath,
+    model: Writer = None,
     prompt: Annotated[
         str, typer.Option(help="The text to continue.", show_default="none")
     ] = "",
@@ -56,6 +67,9 @@ def generate(
     ] = None,
 ) -> None:
     """Write text with a trained model, shown as it comes."""
+    if model is None:
+        model = newest_run()
+        typer.echo(f"{model}:", err=True)
     loaded = load_model(find_model(model))
     check_writer(loaded, model)
     options = {

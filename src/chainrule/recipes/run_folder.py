@@ -102,6 +102,23 @@ def find_model(path: Path) -> Path:
     return file
 
 
+def newest_run(base: Path = Path("runs")) -> Path:
+    """The folder of the run whose model was written last.
+
+    Raises:
+        ArgumentError: when there is none.
+    """
+    models = list(base.glob(f"*/{MODEL}"))
+    if not models:
+        raise ArgumentError(
+            "there is no run here",
+            where=str(base),
+            expected=f"a folder with {MODEL}",
+            fix="name a model, or train one first: chainrule train ...",
+        )
+    return max(models, key=lambda file: file.stat().st_mtime_ns).parent
+
+
 def draw_curve(history: History) -> bytes | None:
     """The loss by epoch as a PNG; None where matplotlib is not installed."""
     try:
