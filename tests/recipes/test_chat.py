@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import chainrule as cr
 from chainrule.cli import app
 from chainrule.errors import ArgumentError, DataError, FormatError
 from chainrule.recipes import chat_command
@@ -23,11 +24,12 @@ from chainrule.recipes.chat_data import (
     read_intents,
 )
 from chainrule.recipes.chat_intents import (
-    IntentPlan,
+    IntentNetwork,
     curve_as_csv,
     judge,
     learn_intents,
 )
+from chainrule.recipes.text import Plan as TextPlan
 from chainrule.settings import SETTINGS
 
 WAYS = {
@@ -189,7 +191,7 @@ def test_what_is_no_dialogue_is_refused(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def learnt(files: Path) -> Any:
     intents = read_intents(files / "intents.json")
-    network, history = learn_intents(intents, IntentPlan(epochs=20))
+    network, history = learn_intents(intents, TextPlan(epochs=20))
     return intents, network, history
 
 
@@ -225,18 +227,25 @@ def test_without_examples_of_the_rest_most_is_believed(learnt: Any) -> None:
 
 def test_a_seed_decides_the_network(files: Path, learnt: Any) -> None:
     intents, network, _ = learnt
-    again, _ = learn_intents(intents, IntentPlan(epochs=20))
+    again, _ = learn_intents(intents, TextPlan(epochs=20))
     texts = ["hello old friend", ""]
     expected = network.probabilities(texts)
     np.testing.assert_array_equal(again.probabilities(texts), expected)
-    other, _ = learn_intents(intents, IntentPlan(epochs=20, seed=1))
+    other, _ = learn_intents(intents, TextPlan(epochs=20, seed=1))
     assert not np.allclose(other.probabilities(texts), expected)
+
+
+def test_other_models_name_no_intents() -> None:
+    model = cr.models.Sequential([cr.layers.Dense(2)])
+    with pytest.raises(FormatError, match="no intents"):
+        IntentNetwork(model)
 
 
 def test_features_are_of_length_one(learnt: Any) -> None:
     found = learnt[1].encode(["hello there", "pay the bill", ""])
     lengths = np.linalg.norm(found, axis=1)
     np.testing.assert_allclose(lengths[:2], 1, rtol=1e-5)
+    assert learnt[1].encode([]).shape == (0, found.shape[1])
 
 
 # ---- answers -------------------------------------------------------------------------
@@ -311,7 +320,7 @@ def test_answers_alone_are_enough() -> None:
 def test_a_session_in_the_terminal(files: Path, tmp_path: Path) -> None:
     run = CliRunner()
     out = tmp_path / "run"
-    arguments = ["train", "--task", "chat", "--out", str(out), "--epochs", "50"]
+    arguments = ["train", "--task", "chat", "--out", str(out), "--epochs", "20"]
     given = ["--intents", str(files / "intents.json"), "--answers", str(files)]
     trained = run.invoke(app, [*arguments, *given])
     assert trained.exit_code == 0, trained.output
@@ -321,7 +330,8 @@ def test_a_session_in_the_terminal(files: Path, tmp_path: Path) -> None:
     }
     assert run.invoke(app, [*arguments, *given]).exit_code == 1
     lines = (
-        "Who are you?\n/why\nhello there friend\n\nrivers of Peru\n/help\n/quit\nno\n"
+        "Who are you?\n/why\nhello my there good to see you now\n\nrivers of Peru\n"
+        "/help\n/quit\nno\n"
     )
     talked = run.invoke(app, ["chat", str(out)], input=lines)
     assert talked.exit_code == 0, talked.output

@@ -16,6 +16,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError, DataError, FormatError
 from chainrule.models import load_model
+from chainrule.recipes import text
 from chainrule.recipes.chat_answers import AnswerIndex, Near
 from chainrule.recipes.chat_data import (
     SYSTEM,
@@ -36,7 +37,6 @@ from chainrule.recipes.chat_dialogues import (
 )
 from chainrule.recipes.chat_intents import (
     IntentNetwork,
-    IntentPlan,
     Judgement,
     curve_as_csv,
     judge,
@@ -334,8 +334,8 @@ def learn(data: Data, plan: Plan, show: Show = lambda line: None) -> Outcome:
     histories = {}
     if data.intents is not None:
         show("learning intents")
-        how = IntentPlan(epochs=plan.epochs, seed=plan.seed)
-        network, histories["intents"] = learn_intents(data.intents, how)
+        how = text.Plan(epochs=plan.epochs, seed=plan.seed)
+        network, histories["intents"] = learn_intents(data.intents, how, show)
         judgement = judge(network, data.intents)
         threshold = judgement.threshold
     if data.answers:

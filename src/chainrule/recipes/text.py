@@ -144,7 +144,7 @@ def batch_for(texts: int) -> int:
 def learn(
     problem: Problem,
     plan: Plan,
-    folder: Path,
+    folder: Path | None,
     show: Callable[[str], object] = lambda line: None,
 ) -> Outcome:
     """Train a network and measure it on the texts held out.
@@ -152,7 +152,8 @@ def learn(
     Args:
         problem: of `pose`.
         plan: how to train.
-        folder: of the run, from which one that is cut short goes on.
+        folder: of the run, from which one that is cut short goes on; None keeps
+            nothing.
         show: is told of every epoch.
     """
     started = time.perf_counter()

@@ -188,25 +188,33 @@ def classify(network: Any, texts: Sequence[str]) -> Array:
         network: of `learn`, or loaded; its notes have the `class_names`.
         texts: any texts, also empty ones.
     """
-    return _in_groups(network, network.layers[0], network.layers[1], texts)
+    return _in_groups(network.layers[0], network.layers[1], texts)
 
 
-def represent(network: Any, texts: Sequence[str]) -> Array:
+def represent(network: Any, texts: Sequence[str], reader: Model | None = None) -> Array:
     """What the network sees in texts before it decides, float32 `(texts, width)`.
 
     Texts of a kind have vectors of a like direction: their cosine tells how near two
     texts are.
+
+    Args:
+        network: of `learn`, or loaded.
+        texts: any texts, also empty ones.
+        reader: of `before_deciding`, where there are many calls; None makes one.
     """
+    reader = before_deciding(network) if reader is None else reader
+    return _in_groups(network.layers[0], reader, texts)
+
+
+def before_deciding(network: Any) -> Model:
+    """The part of a network that sees, without what decides."""
     inner = network.layers[1]
     heads = f"{BAG}_dropout", *(f"{WORD}_{n}_dropout" for n in range(1, READERS + 1))
     seen = [inner.get_layer(name).input for name in heads]
-    reader = Model(inner.input, functional.concat(seen, axis=-1))
-    return _in_groups(network, network.layers[0], reader, texts)
+    return Model(inner.input, functional.concat(seen, axis=-1))
 
 
-def _in_groups(
-    network: Any, encoder: TextEncoder, reader: Any, texts: Sequence[str]
-) -> Array:
+def _in_groups(encoder: TextEncoder, reader: Any, texts: Sequence[str]) -> Array:
     """What a part of a network says, some texts at once and always as many."""
     found = []
     for start in range(0, len(texts), AT_ONCE * 16):
