@@ -173,7 +173,7 @@ class Contest:
             try:
                 for peer in peers:
                     self._against(ours, peer)
-                if not peers:
+                if not self.result.systems[OURS].seconds:  # nobody to compare with
                     self._repeat([(OURS, ours)])
             finally:
                 self._leave(OURS, ours)
