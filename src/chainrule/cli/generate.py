@@ -13,7 +13,6 @@ from chainrule.models import load_model
 from chainrule.recipes.language_command import Writing, check_writer, write
 from chainrule.recipes.run_folder import find_model, newest_run
 
-
 Writer = Annotated[
     Path | None,
     typer.Argument(
