@@ -111,6 +111,7 @@ CHECKED_ELSEWHERE = """
     unique_inverse unique_values set_seed stop_gradient bitwise_and bitwise_or
     bitwise_xor bitwise_invert logical_not bitwise_left_shift bitwise_right_shift
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64
+    float16 bfloat16
     __array_namespace_info__
 """
 
