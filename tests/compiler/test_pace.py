@@ -66,20 +66,29 @@ def test_steps_that_become_slower_call_for_a_trial():
     assert pace.best == 1
 
 
-def test_trials_that_agree_become_rare(monkeypatch):
-    now = [0.0]
+def steps_on_one(monkeypatch, cost, seconds):
+    """When single threads are tried, by a clock that steps alone move on."""
+    now, pace, trials = [0.0], Pace(2), []
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    pace, trials = Pace(2), []
-    for _ in range(1000):
+    while now[0] < seconds:
         count, threads = pace.next(1)
         if threads == 1:
             trials.append(now[0])
-        seconds = {2: 0.05, 1: 0.09}[threads]
-        now[0] += seconds
-        pace.learn(count, threads, seconds)
-    gaps = np.diff(trials)
-    assert max(gaps) > MOST_SECONDS / 2
+        now[0] += cost[threads]
+        pace.learn(count, threads, cost[threads])
+    return trials
+
+
+def test_trials_that_agree_become_rare(monkeypatch):
+    trials = steps_on_one(monkeypatch, {2: 0.05, 1: 0.09}, 60.0)
+    assert max(np.diff(trials)) > MOST_SECONDS / 2
     assert len(trials) < 20
+
+
+def test_trials_of_long_steps_lose_little_time(monkeypatch):
+    cost = {2: 0.2, 1: 0.36}
+    trials = steps_on_one(monkeypatch, cost, 30.0)
+    assert len(trials) * (cost[1] - cost[2]) < 0.07 * 30.0
 
 
 def test_a_number_that_was_asked_for_is_kept():

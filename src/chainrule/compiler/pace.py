@@ -14,6 +14,7 @@ TRIAL_SECONDS = 0.004  # how long each number of threads is tried, at least
 TRIAL_RUNS = 2  # and how often
 SETTLED_SECONDS = 1.0  # how long the better one is kept at first
 MOST_SECONDS = 16.0  # and at last, where trials keep finding the same
+SHARE = 0.04  # of the time that trials may lose
 GAIN = 0.95  # what fewer threads must cost, at most, to be preferred
 SLOWER = 1.4  # a step that takes so much longer than in the trial asks for another
 SURPRISES = 3  # where as many follow one another
@@ -23,7 +24,8 @@ class Pace:
     """Chooses between all threads and one, for one program.
 
     Both are tried, and the one whose fastest run was faster is kept for a second; for
-    twice as long after each trial that finds the same. Steps that become slower call
+    twice as long after each trial that finds the same, and for longer where a trial
+    loses much time, as that of long steps does. Steps that become slower call
     for a new trial at once. A first run tells nothing: it fills caches, touches memory
     for the first time and wakes threads.
 
@@ -124,9 +126,15 @@ class Pace:
         self._keep = min(2 * self._keep, MOST_SECONDS)
         if best != self.best or not self._fastest:
             self._keep = SETTLED_SECONDS
-        self.best, self._fastest = best, one if best == 1 else many
+        self.best, self._fastest = best, min(one, many)
         self._surprises = 0
-        self._until = time.perf_counter() + self._keep
+        lost = sum(
+            seconds - steps * self._fastest
+            for runs in self._trial.values()
+            for steps, seconds in runs
+        )
+        keep = max(self._keep, lost / SHARE)
+        self._until = time.perf_counter() + keep
 
     def _watch(self, threads: int, seconds: float) -> None:
         """Call for a trial where steps have become slower than the trial found."""
