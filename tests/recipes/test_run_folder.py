@@ -96,3 +96,10 @@ def test_the_last_run_is_taken_up(tmp_path: Path) -> None:
     assert choose(True) == "digits"
     assert choose(False) == "digits-2"
     assert choose(True) == "digits-2"
+
+
+def test_a_folder_with_models_of_other_names_says_which(tmp_path: Path) -> None:
+    (tmp_path / "intents.chainrule").write_bytes(b"")
+    with pytest.raises(ArgumentError, match=r"intents\.chainrule") as caught:
+        find_model(tmp_path)
+    assert f"name the file: {tmp_path / 'intents.chainrule'}" in str(caught.value)

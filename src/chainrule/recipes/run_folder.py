@@ -93,11 +93,13 @@ def find_model(path: Path) -> Path:
     """
     file = path / MODEL if path.is_dir() else path
     if not file.is_file():
+        others = sorted(path.glob(f"*{Path(MODEL).suffix}"))
         raise ArgumentError(
             "there is no model here",
             where=str(path),
+            got=", ".join(other.name for other in others) or None,
             expected=f"a file that model.save wrote, or a folder with {MODEL}",
-            fix="chainrule train digits",
+            fix=f"name the file: {others[0]}" if others else "chainrule train digits",
         )
     return file
 
