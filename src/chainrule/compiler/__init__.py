@@ -18,7 +18,7 @@ from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram, Pa
 from chainrule.compiler.orders import reference_orders
 from chainrule.errors import ArgumentError
 from chainrule.ir.graph import Graph
-from chainrule.ops.random import random_bits
+from chainrule.ops.random import random_bits, threefry_word
 from chainrule.settings import SETTINGS
 
 __all__ = [
@@ -29,13 +29,16 @@ __all__ = [
     "compile_graph",
     "make_loop",
     "random_orders",
+    "random_pair",
     "random_words",
 ]
 
 BACKENDS = ("native", "interpret")
 Array = np.ndarray[Any, Any]
-# words that NumPy draws before it is worth loading code for more
+# words that are drawn without native code before it is worth loading some
 WORDS_BEFORE = 1 << 17
+CALL_WORDS = 1 << 11  # how many take NumPy as long as a call does
+PAIR_WORDS = 1 << 7
 _drawn = [0]
 
 
@@ -139,9 +142,24 @@ def random_words(
         >>> hex(random_words(np.zeros(2, np.uint32), (3,))[0])
         '0x6b200159'
     """
-    _drawn[0] += math.prod(shape)
+    _drawn[0] += math.prod(shape) + CALL_WORDS
     if _checked(backend) == "interpret" or _drawn[0] <= WORDS_BEFORE:
         return np.asarray(random_bits.primitive.reference(key, shape=shape))
     native = importlib.import_module("chainrule.compiler.native_words")
     words: Array = native.draw_words(tuple(key.tolist()), shape)
+    return words
+
+
+def random_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
+    """Words number `first` and `first + 1` of those that `random_words` gives.
+
+    Example:
+        >>> hex(random_pair((0, 0), 0)[0])
+        '0x6b200159'
+    """
+    _drawn[0] += PAIR_WORDS
+    if _drawn[0] <= WORDS_BEFORE or SETTINGS.backend == "interpret":
+        return threefry_word(key, first), threefry_word(key, first + 1)
+    native = importlib.import_module("chainrule.compiler.native_words")
+    words: tuple[int, int] = native.draw_pair(key, first)
     return words

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,15 +18,17 @@ from chainrule.compiler.engine import (
     compile_module,
     host_target,
     load_object,
+    set_attributes,
 )
 from chainrule.compiler.kernels.threefry import emit_threefry2x32
-from chainrule.compiler.llvm_types import ir
+from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.program import address_of, aligned
 from chainrule.compiler.threads import default_threads, pool
 from chainrule.ir.dtype import int64, uint32
 
 Array = np.ndarray[Any, Any]
 
+WORD = 0xFFFFFFFF
 MANY = 1 << 18  # words from which on it pays to wake another thread
 
 
@@ -44,19 +48,48 @@ def draw_words(
     """
     count, lanes = math.prod(shape), host_target().lanes(4)
     vectors = -(-count // lanes)
+    words = aligned(4 * lanes * vectors)
+    # the table, and behind it the parameters that it points at
+    context = (ctypes.c_int64 * 5)(0, address_of(words), *key, vectors)
+    start = ctypes.addressof(context)
+    context[0] = start + 16
     if threads is None:
         threads = default_threads() if count >= MANY else 1
-    words = aligned(4 * lanes * vectors)
-    parameters = np.array([*map(int, key), vectors], np.int64)
-    table = np.array([address_of(parameters), address_of(words)], np.int64)
-    pool().run(_code().address("words"), address_of(table), threads)
+    if threads == 1:
+        _entry()(start, 0, 1)
+    else:
+        pool().run(_code().address("words"), start, threads)
     return words.view(np.uint32)[:count].reshape(shape)
+
+
+def draw_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
+    """Words number `first` and `first + 1` of those that are drawn under one key.
+
+    Example:
+        >>> hex(draw_pair((0, 0), 0)[0])
+        '0x6b200159'
+    """
+    both = _pair()(key[0] | key[1] << 32, first)
+    return both & WORD, both >> 32
+
+
+@cache
+def _entry() -> Callable[[int, int, int], None]:
+    """The function that draws an array, on the thread that calls it."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    return kind(_code().address("words"))
+
+
+@cache
+def _pair() -> Callable[[int, int], int]:
+    kind = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+    return kind(_code().address("pair"))
 
 
 @cache
 def _code() -> LoadedObject:
     target = host_target()
-    key = object_key("random words", target.fingerprint)
+    key = object_key("random words, and pairs of them", target.fingerprint)
     return load_object(objects().get(key, lambda: compile_module(_text(target))))
 
 
@@ -80,4 +113,25 @@ def _text(target: Target) -> str:
         rest = builder.trunc(builder.lshr(place, integer(32)), I32)
         words, _ = emit_threefry2x32(builder, key0, key1, low, emitter.repeat(rest))
         builder.store(words, emitter.address(1, place), align=4)
+    _write_pair(emitter)
     return emitter.finish()
+
+
+def _write_pair(emitter: Emitter) -> None:
+    """A function of a key and a position, both in 64 bits; two words in 64 bits."""
+    kind = ir.FunctionType(I64, [I64, I64])
+    function = ir.Function(emitter.module, kind, "pair")
+    set_attributes(function, emitter.target)
+    builder: IRBuilder = ir.IRBuilder(function.append_basic_block("entry"))
+    key, first = function.args
+
+    def halves(value: IRValue) -> tuple[IRValue, IRValue]:
+        high = builder.lshr(value, integer(32))
+        return builder.trunc(value, I32), builder.trunc(high, I32)
+
+    low, high = (
+        emit_threefry2x32(builder, *halves(key), *halves(place))[0]
+        for place in (first, builder.add(first, integer(1)))
+    )
+    upper = builder.shl(builder.zext(high, I64), integer(32))
+    builder.ret(builder.or_(builder.zext(low, I64), upper))

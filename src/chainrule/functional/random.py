@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.compiler import random_words
+from chainrule.compiler import random_pair, random_words
 from chainrule.errors import ArgumentError, DTypeError, TraceError
 from chainrule.functional.elementwise import erf
 from chainrule.functional.manipulation import as_shape, reshape
@@ -45,12 +45,13 @@ from chainrule.ir.dtype import (
 from chainrule.ir.spec import Shape, normalize_axis
 from chainrule.ir.trace import constant, is_eager, staging
 from chainrule.ir.value import Value
-from chainrule.ops.random import WORD, threefry_word
+from chainrule.ops.random import WORD
 from chainrule.settings import SETTINGS
 
 # Folding, splitting and drawing hash different messages under one key.
 _FOLD = np.array([0x5EED0001, 0x464F4C44], np.uint32)
 _SPLIT = np.array([0x5EED0002, 0x53504C54], np.uint32)
+_FOLD_TAG, _SPLIT_TAG = _FOLD.tolist(), _SPLIT.tolist()
 
 
 def key(seed: int) -> Tensor:
@@ -92,11 +93,10 @@ def fold_in(key: Tensor, data: ArrayLike) -> Tensor:
 
 def _folded(key: Any, number: int) -> np.ndarray[Any, Any]:
     """The words of `fold_in` for plain numbers, without an operation for each step."""
-    one, two = (int(word) ^ int(tag) for word, tag in zip(key, _FOLD, strict=True))
-    low = threefry_word((one, two), 0) ^ (number & WORD)
-    high = threefry_word((one, two), 1) ^ (number >> 32 & WORD)
-    words = [threefry_word((low, high), i) for i in range(2)]
-    return np.array(words, np.uint32)
+    low, high = key.tolist()
+    low, high = random_pair((low ^ _FOLD_TAG[0], high ^ _FOLD_TAG[1]), 0)
+    both = low ^ (number & WORD), high ^ (number >> 32 & WORD)
+    return np.array(random_pair(both, 0), np.uint32)
 
 
 def split(key: Tensor, num: int = 2) -> Tensor:
@@ -107,6 +107,11 @@ def split(key: Tensor, num: int = 2) -> Tensor:
         >>> first.shape
         (2,)
     """
+    if is_eager() and key.data is not None and not key.tape and num == 2:
+        low, high = key.data.tolist()
+        tagged = low ^ _SPLIT_TAG[0], high ^ _SPLIT_TAG[1]
+        pairs = [random_pair(tagged, first) for first in (0, 2)]
+        return constant(np.array(pairs, np.uint32))
     return ops.random_bits(_tagged(key, _SPLIT), shape=(num, 2))
 
 
