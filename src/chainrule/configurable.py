@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
+from types import FunctionType
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default={}
 _function_names: dict[Callable[..., Any], str] = {}
 
 
+@lru_cache(1024)
 def snake_case(name: str) -> str:
     """The name of a class as Keras spells it in lower case.
 
@@ -275,6 +277,8 @@ class Registry:
         if isinstance(identifier, str):
             found = self._find(identifier)
             return found() if isinstance(found, type) else found
+        if isinstance(identifier, (Configurable, FunctionType)):
+            return identifier
         if isinstance(identifier, Mapping):
             owner = self._find(str(identifier.get("class_name")))
             made = owner.from_config(identifier.get("config", {}))
@@ -283,7 +287,7 @@ class Registry:
             return made
         if isinstance(identifier, type):
             return identifier()
-        if callable(identifier) or isinstance(identifier, Configurable):
+        if callable(identifier):
             return identifier
         raise ArgumentError(
             f"this is no {self.kind}",
@@ -294,9 +298,12 @@ class Registry:
         )
 
     def _find(self, name: str) -> Any:
-        known = {**self.entries, **_custom.get()}
-        if name in known:
-            return known[name]
+        custom = _custom.get()
+        if name in custom:
+            return custom[name]
+        if name in self.entries:
+            return self.entries[name]
+        known = {**self.entries, **custom}
         by_lower = {key.lower(): key for key in known}
         near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
         names = sorted({key for key in self.entries if key == key.lower()})

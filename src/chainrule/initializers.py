@@ -450,6 +450,8 @@ def get(identifier: Any) -> Any:
         >>> get("he_normal")
         HeNormal()
     """
+    if isinstance(identifier, Initializer):
+        return identifier
     if isinstance(identifier, (np.ndarray, Value, int, float)):
         return Constant(identifier)
     return REGISTRY.get(identifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from chainrule.precision import DTypePolicy
 from chainrule.variable import Variable
 
 PACKAGE = __name__.partition(".")[0] + "."
-PLAIN = (bool, int, float, str, bytes, type(None), type(Ellipsis))
+PLAIN = frozenset((bool, int, float, str, bytes, type(None), type(Ellipsis)))
 # Attributes that decide nothing about what an object computes.
 INCIDENTAL = frozenset(
     {
@@ -82,27 +82,23 @@ def _key(value: Any, places: Mapping[int, int]) -> Hashable:
     kind = type(value)
     if kind in PLAIN:
         return kind, value  # 1, 1.0 and True are equal, and not alike
-    if kind is Variable:
-        return _variable_key(value, places)
-    if kind is DType:
-        return kind, value.name
-    if kind is DTypePolicy:
-        return kind, value.name  # which is not what it is called by chance
-    if kind is Spec:
-        return kind, value
-    if kind in (list, tuple):
-        return kind, *[_key(part, places) for part in value]
-    if kind is dict:
-        pairs = [(_key(name, places), _key(x, places)) for name, x in value.items()]
-        return kind, *pairs
-    if kind is types.FunctionType:
-        return _function_key(value)
+    if kind in _KEYS:
+        return _KEYS[kind](value, places)
     own = kind.__module__.startswith(PACKAGE) and hasattr(value, "__dict__")
     if own and (isinstance(value, Configurable) or dataclasses.is_dataclass(value)):
         return _object_key(value, places)
     if isinstance(value, np.generic):
         return kind, value.item()
     raise _Unlike
+
+
+def _parts_key(value: Any, places: Mapping[int, int]) -> Hashable:
+    return type(value), *[_key(part, places) for part in value]
+
+
+def _dict_key(value: Any, places: Mapping[int, int]) -> Hashable:
+    pairs = [(_key(name, places), _key(x, places)) for name, x in value.items()]
+    return dict, *pairs
 
 
 def _variable_key(value: Variable, places: Mapping[int, int]) -> Hashable:
@@ -116,7 +112,7 @@ def _variable_key(value: Variable, places: Mapping[int, int]) -> Hashable:
     )
 
 
-def _function_key(value: Any) -> Hashable:
+def _function_key(value: Any, _places: Mapping[int, int]) -> Hashable:
     """A function of ours that has a name; one made inside another may depend on it."""
     if is_named(value) and value.__module__.startswith(PACKAGE):
         return value
@@ -132,3 +128,23 @@ def _object_key(value: Any, places: Mapping[int, int]) -> Hashable:
     kind = type(value)
     # a method that somebody replaced makes it another class
     return kind, getattr(kind, "call", None), *pairs
+
+
+def _named_key(value: Any, _places: Mapping[int, int]) -> Hashable:
+    return type(value), value.name
+
+
+def _spec_key(value: Any, _places: Mapping[int, int]) -> Hashable:
+    return Spec, value
+
+
+_KEYS: dict[type, Callable[[Any, Mapping[int, int]], Hashable]] = {
+    Variable: _variable_key,
+    DType: _named_key,
+    DTypePolicy: _named_key,  # which is not what it is called by chance
+    Spec: _spec_key,
+    list: _parts_key,
+    tuple: _parts_key,
+    dict: _dict_key,
+    types.FunctionType: _function_key,
+}

@@ -165,6 +165,11 @@ def reading_as(dtype: DType | None) -> Iterator[None]:
         _cast_to.reset(token)
 
 
+def reads_as() -> DType | None:
+    """The type of the innermost `reading_as` in force; None for their own."""
+    return _cast_to.get()
+
+
 def values_of(variables: Sequence[Variable]) -> list[Any]:
     """What variables hold outside of any function that is traced.
 

@@ -29,6 +29,7 @@ from chainrule.ir.dtype import (
     as_dtype,
     int64,
 )
+from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant, is_eager
 from chainrule.ir.value import Value, new_value
 from chainrule.variable import Variable
@@ -147,8 +148,11 @@ def full(
     plain = type(fill_value) is int and fill_value in (0, 1)
     if plain and dtype is not None and is_eager():  # no operation for biases and slots
         kind = as_dtype(dtype)
-        one = as_array(fill_value, kind)
-        return constant(np.full(as_shape(shape), one, kind.numpy))
+        if not fill_value:
+            array = np.zeros(as_shape(shape), kind.numpy)
+        else:
+            array = np.full(as_shape(shape), as_array(fill_value, kind), kind.numpy)
+        return new_value(Spec(array.shape, kind), array)
     fill = (
         as_value(fill_value)
         if dtype is None

@@ -34,7 +34,7 @@ def as_shape(shape: int | Sequence[int]) -> Shape:
     """`shape` as a tuple of integers."""
     if isinstance(shape, (int, np.integer)):
         return (int(shape),)
-    return tuple(int(length) for length in shape)
+    return tuple(map(int, shape))
 
 
 def reshape(

@@ -51,6 +51,7 @@ from chainrule.settings import SETTINGS
 # Folding, splitting and drawing hash different messages under one key.
 _FOLD = np.array([0x5EED0001, 0x464F4C44], np.uint32)
 _SPLIT = np.array([0x5EED0002, 0x53504C54], np.uint32)
+SAFE = 1e38  # the difference of two numbers that are smaller together is finite
 _FOLD_TAG, _SPLIT_TAG = _FOLD.tolist(), _SPLIT.tolist()
 
 
@@ -156,8 +157,11 @@ def _units(key: Value, shape: Shape, low: float, high: float) -> Tensor:
     unit = words.astype(np.float32) * np.float32(2.0**-24)
     if (low, high) != (0.0, 1.0):
         first, last = np.float32(low), np.float32(high)
-        with np.errstate(all="ignore"):
+        if abs(low) + abs(high) < SAFE:
             unit = first + unit * (last - first)
+        else:
+            with np.errstate(all="ignore"):
+                unit = first + unit * (last - first)
     return constant(np.asarray(unit))
 
 

@@ -112,8 +112,17 @@ def new_symbol(shape: PartialShape, dtype: DType, call: Call, position: int = 0)
     return _Factory.symbol(shape, dtype, call, position)
 
 
+def leaves_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """The leaves of arguments, in order."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], Symbol):
+        return [args[0]]
+    return tree.flatten((args, kwargs))[0]
+
+
 def symbols_in(arguments: Any) -> list[Any]:
     """The symbols in a tree, in order."""
+    if isinstance(arguments, Symbol):
+        return [arguments]
     return [leaf for leaf in tree.flatten(arguments)[0] if isinstance(leaf, Symbol)]
 
 
@@ -152,7 +161,7 @@ def record(
     Raises:
         ArgumentError: for an argument that a model could not keep.
     """
-    for leaf in tree.flatten((call.args, call.kwargs))[0]:
+    for leaf in leaves_of(call.args, call.kwargs):
         if isinstance(leaf, Variable):
             raise ArgumentError(
                 "a variable outside of layers would not be trained or saved",

@@ -27,7 +27,7 @@ class DType:
         (True, 32, True)
     """
 
-    __slots__ = ("bits", "is_half", "kind", "name", "numpy")
+    __slots__ = ("_hash", "bits", "is_half", "kind", "name", "numpy")
 
     def __init__(self, name: str, kind: str, bits: int, numpy: Any = None) -> None:
         self.name = name
@@ -35,6 +35,7 @@ class DType:
         self.bits = bits
         self.is_half = kind == "f" and bits == 16
         self.numpy: np.dtype[Any] = np.dtype(name if numpy is None else numpy)
+        self._hash = hash(self.numpy)
 
     @property
     def itemsize(self) -> int:
@@ -72,7 +73,7 @@ class DType:
             return False
 
     def __hash__(self) -> int:
-        return hash(self.numpy)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"chainrule.{self.name}"
@@ -109,6 +110,7 @@ DEFAULT_FLOAT = float32
 DEFAULT_INT = int64
 
 _BY_NUMPY = {dtype.numpy: dtype for dtype in ALL}
+_BY_NAME = {dtype.name: dtype for dtype in ALL}
 _PYTHON = {bool: bool_, int: DEFAULT_INT, float: DEFAULT_FLOAT}
 
 
@@ -126,6 +128,8 @@ def as_dtype(dtype: DTypeLike) -> DType:
     """
     if isinstance(dtype, DType):
         return dtype
+    if type(dtype) is str and dtype in _BY_NAME:
+        return _BY_NAME[dtype]
     if isinstance(dtype, np.dtype) and dtype in _BY_NUMPY:
         return _BY_NUMPY[dtype]
     # other libraries bring a NumPy type of their own, which is known by its name

@@ -8,7 +8,7 @@ for; `Staging` computes nothing and records every node. Neither knows any deriva
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -119,6 +119,16 @@ _recording: ContextVar[int] = ContextVar("recording", default=EVERY_LEVEL)
 _scope: ContextVar[str] = ContextVar("scope", default="")
 
 
+class _Nothing:
+    """A block in which nothing is other than around it."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+
+_NOTHING = _Nothing()
+
+
 def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
     """Apply `primitive` under the interpreter in force.
 
@@ -197,11 +207,9 @@ def interpret_with(interpreter: Interpreter) -> Iterator[Interpreter]:
         _current.reset(token)
 
 
-@contextmanager
-def eagerly() -> Iterator[None]:
+def eagerly() -> AbstractContextManager[object]:
     """Compute at once within the block, whatever is being traced around it."""
-    with interpret_with(_EAGER):
-        yield
+    return _NOTHING if _current.get() is _EAGER else interpret_with(_EAGER)
 
 
 @contextmanager
@@ -222,15 +230,20 @@ def recorded_levels(inputs: Sequence[Value]) -> int:
     return tape & LevelsInProgress.mask & _recording.get() if tape else 0
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+class scope:  # noqa: N801 (used as a function; those of `contextlib` are slow)
     """Mark nodes made within the block as belonging to the layer `name`."""
-    outer = _scope.get()
-    token = _scope.set(f"{outer}/{name}" if outer else name)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+
+    __slots__ = ("_name", "_token")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        outer = _scope.get()
+        self._token = _scope.set(f"{outer}/{self._name}" if outer else self._name)
+
+    def __exit__(self, *exception: object) -> None:
+        _scope.reset(self._token)
 
 
 def trace(
@@ -270,16 +283,10 @@ def replay(graph: Graph, inputs: Sequence[Value]) -> tuple[Any, ...]:
     interpreter = _current.get()
     for node in graph.nodes:
         operands = tuple(environment.get(id(value), value) for value in node.inputs)
-        with scope(node.scope) if node.scope else _NO_SCOPE:
+        with scope(node.scope) if node.scope else _NOTHING:
             result = interpreter.bind(node.primitive, operands, node.params)
         many = result if node.primitive.multiple else (result,)
         environment.update(zip(map(id, node.outputs), many, strict=True))
     return tuple(environment.get(id(value), value) for value in graph.outputs)
 
 
-class _NoScope:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *exception: object) -> None: ...
-
-
-_NO_SCOPE = _NoScope()

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from chainrule.layers.input_spec import check_inputs
 from chainrule.layers.masks import hand_on, told
 from chainrule.layers.typed import Typed, cast_floats
 from chainrule.precision import PolicyLike, as_policy
-from chainrule.variable import Variable, reading_as
+from chainrule.variable import Variable, reading_as, reads_as
 
 InputShape = tuple[int | None, ...]
 
@@ -35,8 +34,7 @@ _name_counts: Counter[str] = Counter()
 _holds: dict[type, str] = {}  # see `_how_it_holds`
 
 
-@dataclass(frozen=True)
-class _Surroundings:
+class _Surroundings(NamedTuple):
     """What the layer that is being called tells the layers inside it."""
 
     path: str = ""
@@ -45,7 +43,7 @@ class _Surroundings:
 
 _around: ContextVar[_Surroundings] = ContextVar(
     "surroundings",
-    default=_Surroundings(),  # noqa: B039 (frozen)
+    default=_Surroundings(),
 )
 
 
@@ -179,7 +177,8 @@ class Layer(Typed):
         inputs = self._convert(inputs)
         around = _around.get()
         mode = around.training if training is None else training
-        with self._inside(_Surroundings(_join(around.path, self.name), mode)):
+        path = _join(around.path, self.name)
+        with _Within(self, _Surroundings(path, mode)):
             if not self.built:
                 self._build(input_shape_of(inputs))
             check_inputs(self.name, self.input_spec, inputs)
@@ -221,7 +220,7 @@ class Layer(Typed):
         if not self.built:
             around = _around.get()
             path = _join(around.path, self.name)
-            with self._inside(_Surroundings(path, around.training)):
+            with _Within(self, _Surroundings(path, around.training)):
                 self._build(*map(tree_of_shapes, (input_shape, *others)))
 
     def add_weight(
@@ -438,15 +437,6 @@ class Layer(Typed):
             if isinstance(part, Layer):
                 yield from part._layers_within()
 
-    @contextmanager
-    def _inside(self, surroundings: _Surroundings) -> Iterator[None]:
-        token = _around.set(surroundings)
-        try:
-            with scope(self.name), reading_as(self._reading_dtype):
-                yield
-        finally:
-            _around.reset(token)
-
     def _reach(self, trained: bool) -> Iterator[tuple[bool, Variable]]:
         """Each variable, with whether all layers around it are trainable."""
         trained = trained and self.trainable
@@ -457,6 +447,34 @@ class Layer(Typed):
                 yield from part._reach(trained)
             else:
                 yield trained, part
+
+
+class _Within:
+    """Within the block, operations and layers are inside a layer.
+
+    Args:
+        layer: the layer.
+        surroundings: what it tells the layers inside it.
+    """
+
+    __slots__ = ("_around", "_blocks", "_surroundings")
+
+    def __init__(self, layer: Layer, surroundings: _Surroundings) -> None:
+        self._surroundings = surroundings
+        self._blocks: list[Any] = [scope(layer.name)]
+        dtype = layer._reading_dtype
+        if dtype is not reads_as():
+            self._blocks.append(reading_as(dtype))
+
+    def __enter__(self) -> None:
+        self._around = _around.set(self._surroundings)
+        for block in self._blocks:
+            block.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        for block in reversed(self._blocks):
+            block.__exit__(*exception)
+        _around.reset(self._around)
 
 
 def held(container: Any) -> list[Any]:
