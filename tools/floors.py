@@ -54,6 +54,7 @@ FLOORS = (
             "random",
             "variable",
             "jit",
+            "loops",
             "tracing",
             # What the siblings of F5 have in common, and may not ask of one another.
             "configurable",

@@ -306,7 +306,7 @@ def test_threads_of_python_call_the_same_and_other_programs() -> None:
 TRAIN = """
 import hashlib, numpy as np, chainrule as cr
 from chainrule import ops
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 random = np.random.default_rng(0)
 x = random.normal(size=(256, 96)).astype("float32")
 def step(state, batch):

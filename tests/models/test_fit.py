@@ -9,7 +9,7 @@ from chainrule import Model, Sequential
 from chainrule.callbacks import Callback, History
 from chainrule.errors import ArgumentError, DataError
 from chainrule.functional import random
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.layers import Dense, Dropout
 from chainrule.optimizers import SGD, Adam
 from chainrule.training.loop import Pieces

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import Model, Sequential, layers, losses, optimizers
+from chainrule import Model, Sequential, layers, loops, losses, optimizers
 from chainrule.compiler import program
 from chainrule.layers import Dense, Dropout
 from chainrule.optimizers import SGD, Adam
 
-loop = importlib.import_module("chainrule.jit")  # `chainrule.jit` is the function
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 5)).astype(np.float32)
 Y = X.sum(axis=1)
@@ -23,7 +22,7 @@ Y = X.sum(axis=1)
 def work(monkeypatch):
     """How often a step was traced, and a program made."""
     counts = {"traces": 0, "programs": 0}
-    trace, made = loop.Loop._trace, program.Program.__init__
+    trace, made = loops.Loop._trace, program.Program.__init__
 
     def count_trace(self, batch_size):
         counts["traces"] += 1
@@ -33,9 +32,9 @@ def work(monkeypatch):
         counts["programs"] += 1
         made(self, *args, **kwargs)
 
-    monkeypatch.setattr(loop.Loop, "_trace", count_trace)
+    monkeypatch.setattr(loops.Loop, "_trace", count_trace)
     monkeypatch.setattr(program.Program, "__init__", count_program)
-    monkeypatch.setattr(loop, "_kept", loop._Kept())
+    monkeypatch.setattr(loops, "tables", loops.Tables())
     return counts
 
 
@@ -86,11 +85,10 @@ def test_another_model_has_a_step_of_its_own(work, change):
     before = work["traces"]
     run(make(**change))
     assert work["traces"] > before
-    alone = loop._Kept()
-    loop._kept = alone
+    loops.tables = loops.Tables()
     chainrule.set_seed(0)
     expected = run(make(**change))
-    loop._kept = loop._Kept()
+    loops.tables = loops.Tables()
     run(make())
     chainrule.set_seed(0)
     assert run(make(**change)) == expected
@@ -154,9 +152,9 @@ def test_exclusions_by_name_are_not_shared():
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    kept = loop._Kept()
-    monkeypatch.setattr(loop, "_kept", kept)
-    monkeypatch.setattr(loop, "SHARED_TRACES", 3)
+    kept = loops.Tables()
+    monkeypatch.setattr(loops, "tables", kept)
+    monkeypatch.setattr(loops, "SHARED_TRACES", 3)
     for units in (1, 2, 3):
         run(make(units=units))
         assert len(kept) <= 3

@@ -9,7 +9,7 @@ import chainrule
 from chainrule import Sequential
 from chainrule.callbacks import Callback
 from chainrule.errors import NonFiniteWarning
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.layers import Dense, Dropout
 from chainrule.optimizers import SGD
 

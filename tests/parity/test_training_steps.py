@@ -18,7 +18,7 @@ import pytest
 
 from chainrule import functional, losses, optimizers
 from chainrule.autodiff import value_and_grad
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.layers import Dense, Layer
 from chainrule.variable import substitute
 from tests.tolerances import TRAINING, assert_close

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import chainrule as cr
 from chainrule import layers
-from chainrule.jit import Columns, Loop
+from chainrule.loops import Columns, Loop
 
 
 def windows_of(shape: tuple[int, ...], length: int, dtype: str) -> Any:

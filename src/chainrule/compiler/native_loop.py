@@ -8,86 +8,15 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.interpret import Part
-from chainrule.compiler.memory import ALIGNMENT
-from chainrule.compiler.plan import state_strides
-from chainrule.compiler.program import Program, Stretch, address_of, aligned, programs
+from chainrule.compiler.passage import Passage
+from chainrule.compiler.program import Program, address_of, programs
+from chainrule.compiler.rooms import KEPT_BYTES, Room, StateBuffer, rooms
 from chainrule.ir.dtype import as_dtype
 from chainrule.ir.graph import Graph
-from chainrule.ir.spec import Spec
+from chainrule.ir.spec import spec_of
 
 Array = np.ndarray[Any, Any]
-
-
-class StateBuffer:
-    """A value that stays in memory from step to step, in the layout of programs."""
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self._strides = state_strides(spec)
-        steps = zip(spec.shape, self._strides, strict=True)
-        extent = 1 + sum((n - 1) * step for n, step in steps) if spec.size else 0
-        lines = -(-max(extent, 1) * spec.dtype.itemsize // ALIGNMENT)
-        self.nbytes = lines * ALIGNMENT
-
-    def lie_at(self, room: Array, start: int, address: int) -> None:
-        """Take `nbytes` bytes of `room` from `start` on; the room is at `address`."""
-        spec = self.spec
-        steps = tuple(step * spec.dtype.itemsize for step in self._strides)
-        # the function of NumPy for this costs ten times as much
-        self.array: Array = np.ndarray(spec.shape, spec.dtype.numpy, room, start, steps)
-        self.address = address + start
-
-    def room_for(self, count: int) -> Array:
-        """Bytes for so many copies, one after the other."""
-        return np.zeros((count, self.nbytes), np.uint8)
-
-    def view(self, room: Array) -> Array:
-        """The values in the bytes of several copies."""
-        spec = self.spec
-        steps = tuple(step * spec.dtype.itemsize for step in self._strides)
-        shape = (len(room), *spec.shape)
-        return np.ndarray(shape, spec.dtype.numpy, room, 0, (self.nbytes, *steps))
-
-    def copy(self) -> Array:
-        """The value now, dense."""
-        return np.array(self.array, order="C")
-
-
-def _placed(buffers: list[StateBuffer]) -> list[StateBuffer]:
-    """Give buffers their memory, one after the other.
-
-    In one block, which NumPy asks large pages for, they need fewer entries of the
-    tables that translate addresses than each in a block of its own.
-    """
-    room = aligned(sum(buffer.nbytes for buffer in buffers))
-    start, address = 0, address_of(room)
-    for buffer in buffers:
-        buffer.lie_at(room, start, address)
-        start += buffer.nbytes
-    return buffers
-
-
-def _moves(
-    buffers: Sequence[StateBuffer], starts: Sequence[Array], ends: Sequence[Array]
-) -> list[Array]:
-    """The moves before each pass, and those after the last.
-
-    What stands in the buffers is put to their ends, and their starts are put there.
-    """
-    count = len(ends[0]) if ends else 0
-    starts_at, ends_at = map(address_of, starts), map(address_of, ends)
-    places = list(zip(buffers, starts_at, ends_at, strict=True))
-    moves = []
-    for number in range(count + 1):
-        words = []
-        for buffer, start, end in places:
-            size, address = buffer.nbytes, buffer.address
-            if number:
-                words.append([end + (number - 1) * size, address, size // 8])
-            if number < count:
-                words.append([address, start, size // 8])
-        moves.append(np.array(words, np.int64))
-    return moves
+KEPT_PASSAGES = 2  # on one room
 
 
 class NativeLoop:
@@ -102,15 +31,20 @@ class NativeLoop:
 
     def __init__(self) -> None:
         self._programs: dict[Graph, Program] = {}
-        self._state: list[StateBuffer] = []
+        self._room = Room([])
         self._data: list[Array] = []
         self._data_at: list[int] = []
 
+    @property
+    def _state(self) -> list[StateBuffer]:
+        return self._room.buffers
+
     def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
         """Copy the state in; the data are read where they are."""
-        specs = [Spec(array.shape, as_dtype(array.dtype)) for array in state]
-        if [buffer.spec for buffer in self._state] != specs:
-            self._state = _placed([StateBuffer(spec) for spec in specs])
+        specs = [spec_of(array.shape, as_dtype(array.dtype)) for array in state]
+        if self._room.specs != specs:
+            rooms.give(self._room)
+            self._room = rooms.take(specs)
         for buffer, array in zip(self._state, state, strict=True):
             buffer.array[...] = array
         self.feed(data)
@@ -172,55 +106,30 @@ class NativeLoop:
             For each of these places what stood there after every pass.
         """
         orders = np.ascontiguousarray(orders, np.int64)
-        count, _length = orders.shape
-        buffers = [self._state[place] for place in fresh]
-        starts = [buffer.room_for(1) for buffer in buffers]
-        for buffer, start, array in zip(buffers, starts, fresh.values(), strict=True):
-            buffer.view(start)[...] = array
-        ends = [buffer.room_for(count) for buffer in buffers]
-        moves = _moves(buffers, starts, ends)
-        main = self.program(parts[0].graph)
-        threads = main.pace.settled or 1
-        columns, first = [], 0
-        for part in parts:
-            before = [None] * count if first else moves[:count]
-            columns.append(self._stretches(part, orders[:, first:], threads, before))
-            first += part.rows
-        stretches = [stretch for each in zip(*columns, strict=True) for stretch in each]
-        words = [0, 0, *columns[0][0].words[2:]]
-        stretches.append(Stretch(words, (), moves[count]))
-        others = [self.program(part.graph) for part in parts[1:]]
-        main.run_with(others, stretches, threads)
-        return [b.view(end) for b, end in zip(buffers, ends, strict=True)]
+        passage = self._passage(parts, len(orders), tuple(fresh))
+        captured = [part.captured for part in parts]
+        return passage.run(self._data_at, orders, captured, [*fresh.values()])
 
-    def _stretches(
-        self,
-        part: Part,
-        orders: Array,
-        threads: int,
-        moves: Sequence[Array | None],
-    ) -> list[Stretch]:
-        """The steps of a part in each pass, the rows of which begin `orders`."""
-        program = self.program(part.graph)
-        inputs, count = program.plan.graph.inputs, len(self._state)
-        arrays = [orders, *map(np.ascontiguousarray, part.captured)]
-        addresses = [buffer.address for buffer in self._state]
-        addresses += [*self._data_at, *map(address_of, arrays)]
-        table = program.addressed(list(zip(inputs, addresses, strict=True)))
-        rows = inputs[count + len(self._data)]
-        tables = np.empty((len(orders), threads, len(table)), np.int64)
-        tables[:] = table
-        offsets = orders.strides[0] * np.arange(len(orders), dtype=np.int64)
-        tables[:, :, program.slots_of(rows)] += offsets[:, None, None]
-        patches = program.patches([(rows, 8 * part.batch_size)])
-        steps = part.rows // part.batch_size
-        made = program.stretch(steps, tables, patches)
-        held = (*made.held, *arrays)
-        size = tables.strides[0]
-        return [
-            Stretch(program.moved(made.words, number * size), held, before)
-            for number, before in enumerate(moves)
+    def _passage(
+        self, parts: Sequence[Part], count: int, fresh: tuple[int, ...]
+    ) -> Passage:
+        """What was prepared for passes like these, on the room that the state is in."""
+        programs = [self.program(part.graph) for part in parts]
+        threads = programs[0].pace.settled or 1
+        made_of = [
+            (id(program), part.batch_size, part.rows, len(part.captured))
+            for program, part in zip(programs, parts, strict=True)
         ]
+        key = tuple(made_of), count, fresh, threads
+        known = self._room.passages
+        passage: Passage | None = known.get(key)
+        if passage is None:
+            passage = Passage(programs, parts, self._room, fresh, count, threads)
+            if all(x.plan.arena.nbytes <= KEPT_BYTES for x in programs):
+                while len(known) >= KEPT_PASSAGES:
+                    known.pop(next(iter(known)))
+                known[key] = passage
+        return passage
 
     def state(self) -> list[Array]:
         """The state now."""

@@ -40,7 +40,7 @@ from chainrule.compiler.pace import Pace
 from chainrule.compiler.plan import make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
-from chainrule.compiler.runner import TABLES, runner
+from chainrule.compiler.runner import runner
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
@@ -273,7 +273,8 @@ class Program:
                 count, threads = self.pace.next(steps)
                 tables = np.empty((threads, len(table)), np.int64)
                 tables[:] = table
-                self._run([self.stretch(count, tables, patches)], threads, flush)
+                stretch = self.stretch(count, tables, patches)
+                self._run(self.context([stretch], flush), count, threads)
                 table = tables[0]
                 steps -= count
             self._check_status()
@@ -298,15 +299,16 @@ class Program:
         words += [address_of(tables), 8 * tables.shape[-1]]
         return Stretch([*words, address_of(patches), len(patches)], (tables, patches))
 
-    @staticmethod
-    def moved(words: Sequence[int], by: int) -> list[int]:
-        """The words of a stretch whose tables lie so many bytes further on."""
-        return [*words[:TABLES], words[TABLES] + by, *words[TABLES + 1 :]]
-
     def run_with(
-        self, others: Sequence[Program], stretches: Sequence[Stretch], threads: int
+        self, others: Sequence[Program], context: Array, steps: int, threads: int
     ) -> None:
         """Run stretches of this program and of others, subnormal numbers being 0.
+
+        Args:
+            others: the other programs.
+            context: what `context` gave for the stretches.
+            steps: how many steps they are.
+            threads: how many threads take them.
 
         Raises:
             OutOfBoundsError: an index pointed outside its axis.
@@ -315,16 +317,14 @@ class Program:
         with ExitStack() as held:
             for program in programs:
                 held.enter_context(program._lock)
-            self._run(stretches, threads, True)
+            self._run(context, steps, threads)
             for program in programs:
                 program._check_status()
 
-    def _run(self, stretches: Sequence[Stretch], threads: int, flush: bool) -> None:
+    def _run(self, context: Array, steps: int, threads: int) -> None:
         entry, _ = runner()
-        context = self.context(stretches, flush)
         begun = time.perf_counter()
         pool().run(entry, address_of(context), threads)
-        steps = sum(stretch.words[0] for stretch in stretches)
         self.pace.learn(steps, threads, time.perf_counter() - begun)
 
     def context(self, stretches: Sequence[Stretch], flush: bool = False) -> Array:

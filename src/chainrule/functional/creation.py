@@ -29,7 +29,7 @@ from chainrule.ir.dtype import (
     as_dtype,
     int64,
 )
-from chainrule.ir.spec import Spec
+from chainrule.ir.spec import spec_of
 from chainrule.ir.trace import constant, is_eager
 from chainrule.ir.value import Value, new_value
 from chainrule.variable import Variable
@@ -152,7 +152,7 @@ def full(
             array = np.zeros(as_shape(shape), kind.numpy)
         else:
             array = np.full(as_shape(shape), as_array(fill_value, kind), kind.numpy)
-        return new_value(Spec(array.shape, kind), array)
+        return new_value(spec_of(array.shape, kind), array)
     fill = (
         as_value(fill_value)
         if dtype is None

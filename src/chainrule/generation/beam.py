@@ -12,7 +12,7 @@ from chainrule import functional
 from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
 from chainrule.generation.steps import Array, State, Steps, take_rows
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 
 PIECE = 8  # steps of a native call, after which Python sees whether all is done
 NONE = -np.inf

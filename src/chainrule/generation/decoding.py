@@ -15,7 +15,7 @@ from chainrule.generation.sampling import Sampler, choose, keys_of, step_keys
 from chainrule.generation.steps import Array, State, Steps, put_rows
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 
 LOOK_IN = 0.05  # seconds between two looks of Python: tokens are shown as they come
 FIRST = 4  # tokens of the first piece

@@ -43,6 +43,27 @@ class Spec:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
 
 
+_KNOWN = 4096
+_known: dict[tuple[Shape, str], Spec] = {}
+
+
+def spec_of(shape: Shape, dtype: DType) -> Spec:
+    """The spec of an array, the same object for arrays that look alike.
+
+    Example:
+        >>> from chainrule.ir.dtype import float32
+        >>> spec_of((2, 3), float32) is spec_of((2, 3), float32)
+        True
+    """
+    key = shape, dtype.name
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        found = _known[key] = Spec(shape, dtype)
+    return found
+
+
 def broadcast_shapes(*shapes: Shape, where: str = "broadcast") -> Shape:
     """The common shape of `shapes` by NumPy's broadcasting rules.
 

@@ -18,7 +18,7 @@ from chainrule.errors import TraceError
 from chainrule.ir.dtype import DEFAULT_FLOAT, as_array, as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.primitive import Primitive
-from chainrule.ir.spec import Spec
+from chainrule.ir.spec import Spec, spec_of
 from chainrule.ir.value import Node, Value, new_value
 
 EVERY_LEVEL = -1  # a mask with all bits set
@@ -151,7 +151,7 @@ def constant(number: Any, like: Value | None = None, dtype: Any = None) -> Any:
         array = as_array(number, kind)
     else:
         array = np.asarray(number, None if kind is None else kind.numpy)
-    return new_value(Spec(array.shape, kind or as_dtype(array.dtype)), array)
+    return new_value(spec_of(array.shape, kind or as_dtype(array.dtype)), array)
 
 
 def as_value(leaf: Any) -> Any:
@@ -230,7 +230,7 @@ def recorded_levels(inputs: Sequence[Value]) -> int:
     return tape & LevelsInProgress.mask & _recording.get() if tape else 0
 
 
-class scope:  # noqa: N801 (used as a function; those of `contextlib` are slow)
+class scope:
     """Mark nodes made within the block as belonging to the layer `name`."""
 
     __slots__ = ("_name", "_token")
@@ -288,5 +288,3 @@ def replay(graph: Graph, inputs: Sequence[Value]) -> tuple[Any, ...]:
         many = result if node.primitive.multiple else (result,)
         environment.update(zip(map(id, node.outputs), many, strict=True))
     return tuple(environment.get(id(value), value) for value in graph.outputs)
-
-

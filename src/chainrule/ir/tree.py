@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from chainrule.errors import ArgumentError
@@ -53,18 +54,39 @@ class Structure:
 LEAF = Structure(None)
 
 
+_NONE, _MAPPING, _SEQUENCE, _FIELDS, _ALONE = range(5)
+_kinds: dict[type, int] = {}  # asked of every part of every tree
+
+
+def _kind_of(kind: type) -> int:
+    """What the objects of a class are to a tree."""
+    found = _kinds.get(kind)
+    if found is None:
+        if kind is type(None):
+            found = _NONE
+        elif issubclass(kind, dict):
+            found = _MAPPING
+        elif issubclass(kind, (list, tuple)):
+            found = _SEQUENCE
+        else:
+            found = _FIELDS if dataclasses.is_dataclass(kind) else _ALONE
+        _kinds[kind] = found
+    return found
+
+
 def _parts(tree: Any) -> tuple[tuple[Any, ...], list[Any]] | None:
     """Keys and parts of a container; None for a leaf."""
-    if tree is None:
+    kind = _kind_of(type(tree))
+    if kind == _ALONE:
+        return None
+    if kind == _NONE:
         return (), []
-    if isinstance(tree, dict):
+    if kind == _MAPPING:
         return tuple(tree), list(tree.values())
-    if isinstance(tree, (list, tuple)):
+    if kind == _SEQUENCE:
         return tuple(range(len(tree))), list(tree)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = tuple(f.name for f in dataclasses.fields(tree))
-        return names, [getattr(tree, name) for name in names]
-    return None
+    names = tuple(f.name for f in dataclasses.fields(tree))
+    return names, [getattr(tree, name) for name in names]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -90,6 +112,43 @@ def _collect(tree: Any, leaves: list[Any]) -> Structure:
     return Structure(type(tree), keys, tuple(_collect(part, leaves) for part in parts))
 
 
+def leaves_if_like(tree: Any, structure: Structure) -> list[Any] | None:
+    """The leaves of a tree of this very structure; None of any other.
+
+    Example:
+        >>> _, structure = flatten({"w": 1, "b": [2, 3]})
+        >>> leaves_if_like({"w": 5, "b": [6, 7]}, structure)
+        [5, 6, 7]
+        >>> leaves_if_like({"w": 5, "b": (6, 7)}, structure) is None
+        True
+    """
+    leaves: list[Any] = []
+    return leaves if _gather(tree, structure, leaves) else None
+
+
+def _gather(tree: Any, structure: Structure, leaves: list[Any]) -> bool:
+    kind, own = structure.kind, type(tree)
+    if kind is None:
+        leaves.append(tree)
+        return _kind_of(own) == _ALONE
+    if own is not kind:
+        return False
+    found = _kind_of(own)
+    parts: Iterable[Any]
+    if found == _MAPPING:
+        if tuple(tree) != structure.keys:
+            return False
+        parts = tree.values()
+    elif found == _SEQUENCE:
+        parts = tree
+    else:
+        parts = (getattr(tree, name) for name in structure.keys)
+    children = structure.children
+    if found == _SEQUENCE and len(tree) != len(children):
+        return False
+    return all(map(_gather, parts, children, repeat(leaves)))
+
+
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     """The tree of this structure with these leaves."""
     source = iter(leaves)
@@ -112,7 +171,14 @@ def _build(structure: Structure, source: Iterator[Any]) -> Any:
         return next(source)
     if kind is type(None):
         return None
-    parts = [_build(child, source) for child in structure.children]
+    parts = [
+        next(source) if child.kind is None else _build(child, source)
+        for child in structure.children
+    ]
+    if kind is list:
+        return parts
+    if kind is dict:
+        return dict(zip(structure.keys, parts, strict=True))
     if issubclass(kind, dict):
         # not every kind of dict takes pairs: a defaultdict takes its factory
         built = kind()

@@ -43,7 +43,7 @@ class _Surroundings(NamedTuple):
 
 _around: ContextVar[_Surroundings] = ContextVar(
     "surroundings",
-    default=_Surroundings(),
+    default=_Surroundings(),  # noqa: B039 (a tuple)
 )
 
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from chainrule.ir import tree
-from chainrule.jit import Loop
 from chainrule.likeness import likeness
+from chainrule.loops import Loop
 from chainrule.models.own import Own
 from chainrule.training.own_step import (
     make_own_predict_step,

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.training.callbacks import CallbackList, Logs, TerminateOnNaN
 from chainrule.training.data import Array
 from chainrule.training.history import History
@@ -250,6 +250,7 @@ class Fit:
         self._newer = False  # whether those are newer than what the variables hold
         self._changed = False  # whether the optimizer was changed before it began
         self._slowly = False  # whether every epoch is taken for itself
+        self._untouched: State | None = None  # what the loop holds, before any step
         self._pieces = Pieces(self.loop)
         self._known: Known | None = None  # a state before any NaN
         self._kept = time.monotonic()  # when that was
@@ -313,9 +314,10 @@ class Fit:
         chunk = self._short_epochs(place.epoch, left)
         if chunk is None:
             return 0
-        before = self.loop.state()
-        if is_finite(before["trainable"]):
+        before = self._untouched or self.loop.state()
+        if before is not self._untouched and is_finite(before["trainable"]):
             self._know(place.epoch, 0, before)
+        self._untouched = None
         fresh = self.store.fresh_metrics
         found = self.loop.passes(chunk.order, chunk.batch_size, "metrics", fresh)
         logs = [read_metrics(self.store.parts, metrics) for metrics in found]
@@ -391,6 +393,7 @@ class Fit:
             self.loop.begin(state, ())
             self._know(epoch, 0, state)
             self._begun, self._changed = True, False
+            self._untouched = state
         self._newer = True
 
     def _count(self, epoch: int) -> Any:
@@ -436,6 +439,7 @@ class Fit:
 
     def _pass(self, place: Place, history: History, interrupt: Interrupt) -> int:
         """The steps of an epoch that are not done yet; how many rows that makes."""
+        self._untouched = None
         if self.callbacks.watches("train"):
             return self._watched_pass(place, history, interrupt)
         pieces, looked = self._pieces, time.monotonic()

@@ -20,7 +20,7 @@ from chainrule.ir import tree
 from chainrule.ir.dtype import widen
 from chainrule.ir.graph import Graph, evaluate_all
 from chainrule.ir.value import Node, Value
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.training.data import Array
 from chainrule.training.source import Chunk, Source
 from chainrule.training.step import State

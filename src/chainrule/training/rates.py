@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.errors import DependencyError
 from chainrule.functional import asarray, reshape
-from chainrule.jit import Loop
+from chainrule.loops import Loop
 from chainrule.training.data import Array
 from chainrule.training.loop import Pieces
 from chainrule.training.source import Source
