@@ -46,8 +46,10 @@ INCIDENTAL = frozenset(
         "_state",
         "state",
         "_variables",
+        "_exclusions",  # none, or nothing is shared: they go by names
     }
 )
+IN_STATE = "_learning_rate"  # where it is a number
 
 
 class _Unlike(Exception):
@@ -72,79 +74,99 @@ def likeness(value: Any, variables: Mapping[int, int] | None = None) -> Hashable
         >>> likeness(Dense(3, lambda x: 2 * x)) is None
         True
     """
+    found: list[Any] = []
     try:
-        return _key(value, variables or {})
+        _write(value, variables or {}, found)
     except _Unlike:
         return None
+    return tuple(found)
 
 
-def _key(value: Any, places: Mapping[int, int]) -> Hashable:
+# Keys are flat, since nested tuples cost more than what is in them. What comes first
+# says what follows, so that no two objects that differ have one key.
+_END = object()  # behind the attributes of an object
+
+Places = Mapping[int, int]
+Key = list[Any]
+
+
+def _write(value: Any, places: Places, key: Key) -> None:
     kind = type(value)
     if kind in PLAIN:
-        return kind, value  # 1, 1.0 and True are equal, and not alike
-    if kind in _KEYS:
-        return _KEYS[kind](value, places)
-    own = kind.__module__.startswith(PACKAGE) and hasattr(value, "__dict__")
-    if own and (isinstance(value, Configurable) or dataclasses.is_dataclass(value)):
-        return _object_key(value, places)
-    if isinstance(value, np.generic):
-        return kind, value.item()
-    raise _Unlike
+        key += (kind, value)  # 1, 1.0 and True are equal, and not alike
+    elif kind in _WRITERS:
+        _WRITERS[kind](value, places, key)
+    elif kind.__module__.startswith(PACKAGE) and (
+        isinstance(value, Configurable) or dataclasses.is_dataclass(value)
+    ):
+        _write_object(value, places, key)
+    elif isinstance(value, np.generic):
+        key += (kind, value.item())
+    else:
+        raise _Unlike
 
 
-def _parts_key(value: Any, places: Mapping[int, int]) -> Hashable:
-    return type(value), *[_key(part, places) for part in value]
+def _write_parts(value: Any, places: Places, key: Key) -> None:
+    key += (type(value), len(value))
+    for part in value:
+        _write(part, places, key)
 
 
-def _dict_key(value: Any, places: Mapping[int, int]) -> Hashable:
-    pairs = [(_key(name, places), _key(x, places)) for name, x in value.items()]
-    return dict, *pairs
+def _write_dict(value: Any, places: Places, key: Key) -> None:
+    key += (dict, len(value))
+    for name, part in value.items():
+        _write(name, places, key)
+        _write(part, places, key)
 
 
-def _variable_key(value: Variable, places: Mapping[int, int]) -> Hashable:
-    return (
-        Variable,
-        places.get(id(value), -1),
-        value.spec,
-        value.trainable,
-        _key(value.regularizer, places),
-        _key(value.constraint, places),
-    )
+def _write_variable(value: Variable, places: Places, key: Key) -> None:
+    key += (Variable, places.get(id(value), -1), value.spec, value.trainable)
+    _write(value.regularizer, places, key)
+    _write(value.constraint, places, key)
 
 
-def _function_key(value: Any, _places: Mapping[int, int]) -> Hashable:
+def _write_function(value: Any, _places: Places, key: Key) -> None:
     """A function of ours that has a name; one made inside another may depend on it."""
-    if is_named(value) and value.__module__.startswith(PACKAGE):
-        return value
-    raise _Unlike
+    if not (is_named(value) and value.__module__.startswith(PACKAGE)):
+        raise _Unlike
+    key.append(value)
 
 
-def _object_key(value: Any, places: Mapping[int, int]) -> Hashable:
-    pairs = [
-        (name, _key(part, places))
-        for name, part in vars(value).items()
-        if name not in INCIDENTAL
-    ]
+def _write_object(value: Any, places: Places, key: Key) -> None:
     kind = type(value)
     # a method that somebody replaced makes it another class
-    return kind, getattr(kind, "call", None), *pairs
+    key += (kind, getattr(kind, "call", None))
+    try:
+        attributes = vars(value)
+    except TypeError:
+        raise _Unlike from None
+    for name, part in attributes.items():
+        own = type(part)
+        if name in INCIDENTAL or (name == IN_STATE and own is float):
+            continue
+        if own in PLAIN:
+            key += (name, own, part)
+        else:
+            key.append(name)
+            _write(part, places, key)
+    key.append(_END)
 
 
-def _named_key(value: Any, _places: Mapping[int, int]) -> Hashable:
-    return type(value), value.name
+def _write_named(value: Any, _places: Places, key: Key) -> None:
+    key += (type(value), value.name)
 
 
-def _spec_key(value: Any, _places: Mapping[int, int]) -> Hashable:
-    return Spec, value
+def _write_spec(value: Any, _places: Places, key: Key) -> None:
+    key += (Spec, value)
 
 
-_KEYS: dict[type, Callable[[Any, Mapping[int, int]], Hashable]] = {
-    Variable: _variable_key,
-    DType: _named_key,
-    DTypePolicy: _named_key,  # which is not what it is called by chance
-    Spec: _spec_key,
-    list: _parts_key,
-    tuple: _parts_key,
-    dict: _dict_key,
-    types.FunctionType: _function_key,
+_WRITERS: dict[type, Callable[[Any, Places, Key], None]] = {
+    Variable: _write_variable,
+    DType: _write_named,
+    DTypePolicy: _write_named,  # which is not what it is called by chance
+    Spec: _write_spec,
+    list: _write_parts,
+    tuple: _write_parts,
+    dict: _write_dict,
+    types.FunctionType: _write_function,
 }

@@ -170,7 +170,7 @@ class Loop:
 
     def passes(
         self, orders: np.ndarray[Any, Any], batch_size: int, part: str, fresh: Any
-    ) -> list[Any]:
+    ) -> Any:
         """Take the steps of several passes over the data, at once.
 
         Args:
@@ -181,7 +181,8 @@ class Loop:
             fresh: what the state has under it before each pass.
 
         Returns:
-            What the state had under `part` after each pass.
+            What the state had under `part` after each pass: a tree of arrays with the
+            passes in front.
 
         Example:
             >>> import chainrule
@@ -191,7 +192,7 @@ class Loop:
             >>> loop = Loop(step)
             >>> loop.begin({"sum": zero}, np.arange(5, dtype="float32"))
             >>> orders = np.array([[0, 1, 2], [2, 3, 4]])
-            >>> [float(sum) for sum in loop.passes(orders, 2, "sum", zero)]
+            >>> loop.passes(orders, 2, "sum", zero).tolist()
             [3.0, 9.0]
         """
         length = orders.shape[1]
@@ -206,8 +207,7 @@ class Loop:
         leaves = [np.asarray(value.data) for value in tree.flatten(fresh)[0]]
         starts = dict(zip(places, leaves, strict=True))
         columns = self._loops.passes(parts, orders, starts)
-        rows = zip(*columns, strict=True) if columns else [()] * len(orders)
-        return [self._tree(structure, places, map(np.asarray, row)) for row in rows]
+        return tree.unflatten(structure, columns)
 
     def state(self) -> Any:
         """The state now."""

@@ -9,8 +9,8 @@ from chainrule import Model, Sequential
 from chainrule.callbacks import Callback, History
 from chainrule.errors import ArgumentError, DataError
 from chainrule.functional import random
-from chainrule.loops import Loop
 from chainrule.layers import Dense, Dropout
+from chainrule.loops import Loop
 from chainrule.optimizers import SGD, Adam
 from chainrule.training.loop import Pieces
 from chainrule.training.source import ArraySource, epoch_order
@@ -570,12 +570,12 @@ def test_repeated_runs_trace_once_and_hold_no_memory():
 
     run()
     before = run()
-    traced = [len(loop._cache) for loop in (model._runtime.train, model._runtime.test)]
+    traced = [len(loop._table) for loop in (model._runtime.train, model._runtime.test)]
     for _ in range(20):
         after = run()
     assert after <= before + 50
     assert [
-        len(loop._cache) for loop in (model._runtime.train, model._runtime.test)
+        len(loop._table) for loop in (model._runtime.train, model._runtime.test)
     ] == traced
 
 

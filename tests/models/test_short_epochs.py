@@ -9,8 +9,8 @@ import chainrule
 from chainrule import Sequential
 from chainrule.callbacks import Callback
 from chainrule.errors import NonFiniteWarning
-from chainrule.loops import Loop
 from chainrule.layers import Dense, Dropout
+from chainrule.loops import Loop
 from chainrule.optimizers import SGD
 
 RNG = np.random.default_rng(0)

@@ -18,8 +18,8 @@ import pytest
 
 from chainrule import functional, losses, optimizers
 from chainrule.autodiff import value_and_grad
-from chainrule.loops import Loop
 from chainrule.layers import Dense, Layer
+from chainrule.loops import Loop
 from chainrule.variable import substitute
 from tests.tolerances import TRAINING, assert_close
 

@@ -450,8 +450,10 @@ class _Programs:
         key = self._key_of(graph, donations)
         with self._lock:
             program = self._known.get(key)
-        if program is None:
-            program = Program(graph, donations)
+            if program is not None:
+                self._keep(key, program)
+                return program
+        program = Program(graph, donations)
         with self._lock:
             self._known[key] = program
             self._keep(key, program)

@@ -234,6 +234,9 @@ def zeros_like(
         >>> zeros_like([1, 2]).tolist()
         [0, 0]
     """
+    if dtype is None and isinstance(x, Value) and not x.weak and is_eager():
+        check_device(device)  # no operation for the slots of optimizers
+        return new_value(x.spec, np.zeros(x.spec.shape, x.spec.dtype.numpy))
     return full_like(x, 0, dtype=dtype, device=device)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -157,11 +157,9 @@ def _units(key: Value, shape: Shape, low: float, high: float) -> Tensor:
     unit = words.astype(np.float32) * np.float32(2.0**-24)
     if (low, high) != (0.0, 1.0):
         first, last = np.float32(low), np.float32(high)
-        if abs(low) + abs(high) < SAFE:
+        safe = abs(low) + abs(high) < SAFE  # asking NumPy to be quiet takes long
+        with nullcontext() if safe else np.errstate(all="ignore"):
             unit = first + unit * (last - first)
-        else:
-            with np.errstate(all="ignore"):
-                unit = first + unit * (last - first)
     return constant(np.asarray(unit))
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -17,34 +17,22 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.functional.recording import Call, has_symbol
 from chainrule.ir import tree
 from chainrule.ir.dtype import DTypeLike, as_dtype
-from chainrule.ir.trace import eagerly, scope
+from chainrule.ir.trace import eagerly
 from chainrule.ir.value import Value
 from chainrule.layers.collected import collected_losses as collected_losses
 from chainrule.layers.collected import collector
 from chainrule.layers.drawing import draw, drawn, output_shape, tree_of_shapes
 from chainrule.layers.input_spec import check_inputs
 from chainrule.layers.masks import hand_on, told
+from chainrule.layers.surroundings import Surroundings, Within, around, join
 from chainrule.layers.typed import Typed, cast_floats
 from chainrule.precision import PolicyLike, as_policy
-from chainrule.variable import Variable, reading_as, reads_as
+from chainrule.variable import Variable
 
 InputShape = tuple[int | None, ...]
 
 _name_counts: Counter[str] = Counter()
 _holds: dict[type, str] = {}  # see `_how_it_holds`
-
-
-class _Surroundings(NamedTuple):
-    """What the layer that is being called tells the layers inside it."""
-
-    path: str = ""
-    training: bool = False
-
-
-_around: ContextVar[_Surroundings] = ContextVar(
-    "surroundings",
-    default=_Surroundings(),  # noqa: B039 (a tuple)
-)
 
 
 _source: ContextVar[Callable[..., Any] | None] = ContextVar("source", default=None)
@@ -175,14 +163,14 @@ class Layer(Typed):
             check_inputs(self.name, self.input_spec, inputs)
             return draw(self, (inputs, *args), kwargs, training)
         inputs = self._convert(inputs)
-        around = _around.get()
-        mode = around.training if training is None else training
-        path = _join(around.path, self.name)
-        with _Within(self, _Surroundings(path, mode)):
+        outer = around()
+        mode = outer.training if training is None else training
+        path = join(outer.path, self.name)
+        with Within(self, Surroundings(path, mode)):
             if not self.built:
                 self._build(input_shape_of(inputs))
             check_inputs(self.name, self.input_spec, inputs)
-            if not around.path:
+            if not outer.path:
                 self._forget_losses()
             options, mask = told(self, inputs, mode, args, kwargs)
             outputs = self.call(inputs, *args, **options)
@@ -218,9 +206,9 @@ class Layer(Typed):
             *others: shapes of further arguments, where `build` takes them.
         """
         if not self.built:
-            around = _around.get()
-            path = _join(around.path, self.name)
-            with _Within(self, _Surroundings(path, around.training)):
+            outer = around()
+            path = join(outer.path, self.name)
+            with Within(self, Surroundings(path, outer.training)):
                 self._build(*map(tree_of_shapes, (input_shape, *others)))
 
     def add_weight(
@@ -258,7 +246,7 @@ class Layer(Typed):
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
-        variable.path = _join(_around.get().path or self.name, name)
+        variable.path = join(around().path or self.name, name)
         self._weights.append(variable)
         return variable
 
@@ -334,6 +322,10 @@ class Layer(Typed):
         trained = {id(variable) for variable in self.trainable_weights}
         return [variable for variable in self.weights if id(variable) not in trained]
 
+    def is_trained(self) -> bool:
+        """Whether training would change any weight."""
+        return any(on and variable.trainable for on, variable in self._reach(True))
+
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Copies of the numbers of all weights, in the order of `weights`."""
         return [variable.numpy() for variable in self.weights]
@@ -403,7 +395,7 @@ class Layer(Typed):
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
         self._trainable = bool(trainable)
-        for part in held([*vars(self).values()]):
+        for part in _held_by(self):
             if isinstance(part, Layer):
                 part.trainable = trainable
 
@@ -433,7 +425,7 @@ class Layer(Typed):
 
     def _layers_within(self) -> Iterator[Layer]:
         yield self
-        for part in held([*vars(self).values()]):
+        for part in _held_by(self):
             if isinstance(part, Layer):
                 yield from part._layers_within()
 
@@ -442,45 +434,24 @@ class Layer(Typed):
         trained = trained and self.trainable
         for variable in self._weights:
             yield trained, variable
-        for part in held([*vars(self).values()]):
+        for part in _held_by(self):
             if isinstance(part, Layer):
                 yield from part._reach(trained)
             else:
                 yield trained, part
 
 
-class _Within:
-    """Within the block, operations and layers are inside a layer.
-
-    Args:
-        layer: the layer.
-        surroundings: what it tells the layers inside it.
-    """
-
-    __slots__ = ("_around", "_blocks", "_surroundings")
-
-    def __init__(self, layer: Layer, surroundings: _Surroundings) -> None:
-        self._surroundings = surroundings
-        self._blocks: list[Any] = [scope(layer.name)]
-        dtype = layer._reading_dtype
-        if dtype is not reads_as():
-            self._blocks.append(reading_as(dtype))
-
-    def __enter__(self) -> None:
-        self._around = _around.set(self._surroundings)
-        for block in self._blocks:
-            block.__enter__()
-
-    def __exit__(self, *exception: Any) -> None:
-        for block in reversed(self._blocks):
-            block.__exit__(*exception)
-        _around.reset(self._around)
-
-
 def held(container: Any) -> list[Any]:
     """The layers and variables in nested lists, tuples and dicts."""
     found: list[Any] = []
     _find_held((container,), found)
+    return found
+
+
+def _held_by(layer: Layer) -> list[Any]:
+    """The layers and variables in the attributes of a layer."""
+    found: list[Any] = []
+    _find_held(vars(layer).values(), found)
     return found
 
 
@@ -502,10 +473,6 @@ def _how_it_holds(kind: type) -> str:
     if issubclass(kind, Mapping):
         return "values"
     return "parts" if issubclass(kind, (list, tuple)) else ""
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}/{name}" if path else name
 
 
 def _auto_name(owner: type) -> str:

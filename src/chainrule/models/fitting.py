@@ -68,10 +68,10 @@ class Plan:
     def checked(self, preparation: Preparation) -> Plan:
         """The plan with its defaults; what is wrong goes to `preparation`."""
         size = DEFAULT_BATCH if self.batch_size is None else self.batch_size
-        plan = replace(self, batch_size=size)
+        plan = self if size == self.batch_size else replace(self, batch_size=size)
         for name, least in _WHOLE_NUMBERS.items():
             value = getattr(plan, name)
-            if value is not None:
+            if value is not None and not (type(value) is int and value >= least):
                 preparation.check_whole(name, value, least)
         if not isinstance(plan.validation_freq, Collection):
             preparation.check_whole("validation_freq", plan.validation_freq, 1)

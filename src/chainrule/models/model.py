@@ -414,7 +414,7 @@ class Model(Trainer):
             self._outputs,
             objective,
             enter=self.enter,
-            trainable=lambda: bool(self.trainable_weights),
+            trainable=self.is_trained,
             several=self._takes_several(),
             labelled=self._own_steps().train is None,
             free_axes=self._free_axes,

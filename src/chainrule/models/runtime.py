@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property
@@ -170,11 +169,7 @@ def _optimizer_key(optimizer: Any) -> Hashable | None:
         own = optimizer.initial_scale, optimizer.dynamic_growth_steps
         key = _optimizer_key(inner)
         return None if key is None else (type(optimizer), *own, key)
-    plain = copy.copy(optimizer)
-    plain._exclusions = None
-    if not callable(plain._learning_rate):
-        plain._learning_rate = 0.0  # it is in the state
-    return likeness(plain)
+    return likeness(optimizer)
 
 
 def make_parts(

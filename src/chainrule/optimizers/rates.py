@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from chainrule import functional
 from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
+from chainrule.ir.trace import constant, is_eager
 from chainrule.optimizers.schedules.base import REGISTRY, deserialize
 
 
@@ -35,6 +38,8 @@ def as_rate(where: str, value: Any) -> float | Callable[[Tensor], Any]:
 
 def rate_at(rate: float | Callable[[Tensor], Any], step: Tensor) -> Tensor:
     """The learning rate after `step` steps (float32, 0-d)."""
+    if type(rate) is float and is_eager():
+        return constant(np.asarray(rate, np.float32))
     found = rate(step) if callable(rate) else rate
     return functional.astype(functional.asarray(found), "float32")
 

@@ -23,7 +23,7 @@ from chainrule.training.nonfinite import Known, is_finite, locate
 from chainrule.training.progress import Silent
 from chainrule.training.resume import Place, Resume
 from chainrule.training.source import Chunk, Source
-from chainrule.training.step import State, read_metrics
+from chainrule.training.step import State, read_metrics, read_passes
 from chainrule.training.store import Store
 
 LOOK_IN = 0.2  # seconds between two looks of Python
@@ -320,7 +320,7 @@ class Fit:
         self._untouched = None
         fresh = self.store.fresh_metrics
         found = self.loop.passes(chunk.order, chunk.batch_size, "metrics", fresh)
-        logs = [read_metrics(self.store.parts, metrics) for metrics in found]
+        logs = read_passes(self.store.parts, found, len(chunk.order))
         if not all(math.isfinite(each.get("loss", 0.0)) for each in logs):
             # once more, epoch by epoch, from the state before the first
             self.loop.begin(before, ())

@@ -21,7 +21,7 @@ from chainrule.training.step import (
     autocast,
     constrain,
 )
-from chainrule.training.targets import plain
+from chainrule.training.targets import at_pass, plain
 from chainrule.variable import Variable, current_values, substitute
 
 Run = Callable[[Any], Any]
@@ -56,6 +56,12 @@ class OwnMeasures:
     def read(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """What the last step returned."""
         return {name: plain(value) for name, value in state["logs"].items()}
+
+    def read_passes(
+        self, columns: Mapping[str, Any], count: int
+    ) -> list[dict[str, Any]]:
+        """What the last step of each of several passes returned."""
+        return [self.read(at_pass(columns, number)) for number in range(count)]
 
     @contextmanager
     def bound(self, state: Mapping[str, Any]) -> Iterator[None]:

@@ -89,6 +89,19 @@ def read_metrics(parts: Parts, state: State) -> dict[str, Any]:
     return {} if parts.targets is None else parts.targets.read(state)
 
 
+def read_passes(parts: Parts, columns: State, count: int) -> list[dict[str, Any]]:
+    """What the metrics measured in each of several passes.
+
+    Args:
+        parts: what the steps are made of.
+        columns: the state of the metrics, arrays with the passes in front.
+        count: how many passes there were.
+    """
+    if parts.targets is None:
+        return [{} for _ in range(count)]
+    return parts.targets.read_passes(columns, count)
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a step measures of a batch before its update.

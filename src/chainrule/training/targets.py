@@ -168,6 +168,26 @@ class Targets:
                 logs[name] = float(total / count) if count else 0.0
         return logs
 
+    def read_passes(
+        self, columns: Mapping[str, Any], count: int
+    ) -> list[dict[str, Any]]:
+        """What was measured in each of several passes; see `step.read_passes`.
+
+        Example:
+            >>> targets = Targets([Output(loss=abs)])
+            >>> sums = {"total": np.array([6.0, 2.0]), "count": np.array([3.0, 0.0])}
+            >>> targets.read_passes({"loss": sums}, 2)
+            [{'loss': 2.0}, {'loss': 0.0}]
+        """
+        if self.metrics:
+            return [self.read(at_pass(columns, number)) for number in range(count)]
+        logs: list[dict[str, Any]] = [{} for _ in range(count)]
+        for name, part in columns.items():
+            pairs = zip(part["total"].tolist(), part["count"].tolist(), strict=True)
+            for each, (total, rows) in zip(logs, pairs, strict=True):
+                each[name] = total / rows if rows else 0.0
+        return logs
+
     def _lined_up(
         self, y: Any, y_pred: Any, sample_weight: Any
     ) -> list[tuple[Output, Any, Any, Any]]:
@@ -175,6 +195,11 @@ class Targets:
         true = by_output(y, self.names, "y")
         weights = spread(sample_weight, self.names)
         return list(zip(self.outputs, true, predicted, weights, strict=True))
+
+
+def at_pass(columns: Any, number: int) -> Any:
+    """The state that stood in a tree of columns after one of several passes."""
+    return tree.tree_map(lambda column: constant(np.asarray(column[number])), columns)
 
 
 def default_names(outputs: Sequence[Output]) -> list[str]:
