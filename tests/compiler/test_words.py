@@ -7,8 +7,8 @@ import pytest
 
 import chainrule
 from chainrule import compiler, initializers
-from chainrule.compiler import native_words, random_words
-from chainrule.compiler.native_words import draw_words
+from chainrule.compiler import native_words, random_pair, random_words
+from chainrule.compiler.native_words import draw_pair, draw_words
 from chainrule.ops.random import random_bits
 
 REFERENCE = random_bits.primitive.reference
@@ -52,6 +52,37 @@ def test_words_are_the_same_before_and_after_code_is_loaded(
     monkeypatch.setattr(compiler, "_drawn", [compiler.WORDS_BEFORE])
     np.testing.assert_array_equal(random_words(key, (300,)), before)
     np.testing.assert_array_equal(random_words(key, (300,), "interpret"), before)
+
+
+@pytest.mark.parametrize("key", [(0, 0), (1, 2), (0xFFFFFFFF, 0x80000000)])
+def test_pairs_are_words_of_the_primitive(
+    key: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = REFERENCE(np.array(key, np.uint32), shape=(9,)).tolist()
+    for first in (0, 1, 7):
+        assert list(draw_pair(key, first)) == wanted[first : first + 2]
+        for drawn in (0, compiler.WORDS_BEFORE):
+            monkeypatch.setattr(compiler, "_drawn", [drawn])
+            assert list(random_pair(key, first)) == wanted[first : first + 2]
+
+
+def test_keys_are_the_same_before_and_after_code_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = chainrule.random.key(11)
+
+    def keys() -> list[object]:
+        folded = [chainrule.random.fold_in(key, n) for n in (0, 5, -1, 2**40)]
+        parts = chainrule.random.split(key)
+        return [each.tolist() for each in (*folded, *parts)]
+
+    monkeypatch.setattr(compiler, "_drawn", [0])
+    before = keys()
+    monkeypatch.setattr(compiler, "_drawn", [compiler.WORDS_BEFORE])
+    assert keys() == before
+    traced = chainrule.jit(lambda key, n: chainrule.random.fold_in(key, n))
+    assert traced(key, 5).tolist() == before[1]
+    assert chainrule.jit(chainrule.random.split)(key).tolist() == before[4:]
 
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-0.3, 0.3), (2.0, 5.0)])

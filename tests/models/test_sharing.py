@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import threading
 import weakref
 
 import numpy as np
@@ -158,6 +159,27 @@ def test_what_is_kept_is_bounded(monkeypatch):
     for units in (1, 2, 3):
         run(make(units=units))
         assert len(kept) <= 3
+
+
+def test_alike_models_in_threads_do_not_meet():
+    def one(seed):
+        made = make()
+        made.set_weights(starts[seed])
+        made.fit(X, Y, epochs=30, verbose=0, seed=seed)
+        found[seed].append([weight.tobytes() for weight in made.get_weights()])
+
+    starts = [make().get_weights() for _ in range(3)]
+    found = [[] for _ in starts]
+    for seed in range(3):
+        one(seed)
+        one(seed)
+    threads = [threading.Thread(target=one, args=(i % 3,)) for i in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(each == [each[0]] * 5 for each in found)
+    assert found[0][0] != found[1][0]
 
 
 def test_many_fits_hold_no_memory():
