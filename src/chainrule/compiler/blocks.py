@@ -14,7 +14,7 @@ from chainrule.compiler.engine import Target
 from chainrule.compiler.expression import Pool
 from chainrule.compiler.index import Axis, of
 from chainrule.compiler.kernel import Fold, LoopKernel
-from chainrule.compiler.nest import lanes_for
+from chainrule.compiler.nest import vector_lanes
 from chainrule.compiler.turned import crossing
 
 
@@ -22,7 +22,7 @@ def in_blocks(kernel: LoopKernel, pool: Pool, target: Target) -> LoopKernel:
     """`kernel` with blocks of its two last loops inside, where it reads across rows."""
     if kernel.lane is None or not kernel.rows or not _is_plain(kernel):
         return kernel
-    row, lane, size = kernel.rows[-1], kernel.lane, lanes_for(kernel, target)
+    row, lane, size = kernel.rows[-1], kernel.lane, vector_lanes(kernel, target)
     if row.extent % size or lane.extent % size or size & (size - 1):
         return kernel
     if not any(True for _ in crossing(kernel.stages, row, lane)):

@@ -168,6 +168,13 @@ class Emitter:
             self.scope.block = self.builder.block
 
     @contextmanager
+    def abreast(self, count: int) -> Iterator[None]:
+        """Vectors `count` times as long, in what is emitted in the block."""
+        before, self.lanes = self.lanes, self.lanes * count
+        yield
+        self.lanes = before
+
+    @contextmanager
     def only_if(self, condition: IRValue) -> Iterator[None]:
         """Code that runs where `condition` holds."""
         self.scope.block = self.builder.block

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
+from chainrule.compiler.abreast import abreast
 from chainrule.compiler.emit import Emitter, Scope, integer
 from chainrule.compiler.engine import Target
 from chainrule.compiler.expression import Expression
@@ -14,7 +15,7 @@ from chainrule.compiler.fold_state import FoldState
 from chainrule.compiler.index import Axis
 from chainrule.compiler.inside import one_loop, parts, size_of
 from chainrule.compiler.kernel import Fold, LoopKernel, Write
-from chainrule.compiler.llvm_types import IRValue, ir
+from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.shares import LOOP_ROWS, SHARED_ROWS, cut_axis, together
 from chainrule.compiler.turned import turned
 
@@ -23,6 +24,8 @@ PIECE = 128  # steps of a piece
 WIDE = 4  # vectors side by side where lanes fold down columns
 DEEP = 64  # rows from which on that pays
 SPARE = 8  # registers that hold something else than sums
+LEAST_BLOCKS = 16  # of lanes that threads share, of more than one vector each
+SPARED = 8  # the share of an axis that its last block may be short of
 WAYS = 4  # blocks of a row that are taken together
 ROW_BLOCKS = 8  # vectors of a row that stays in registers
 ROW_SIZE = 1024  # operations that are written out for such a row
@@ -33,28 +36,57 @@ UNROLLED_SIZE = 512  # operations that a fold without loop may have
 def lanes_for(kernel: LoopKernel, target: Target) -> int:
     """How many elements are computed side by side.
 
-    As many as a vector register holds of the widest number that is computed with. Where
-    lanes fold down the columns of a matrix they are four times as many, so that each
-    row gives whole stretches of memory.
+    As many as a vector register holds of the widest number that is computed with, or as
+    some of them hold (`_folded`, `_lane_vectors`).
     """
+    width = vector_lanes(kernel, target)
+    if kernel.lane is None:
+        return width
+    if any(isinstance(stage, Fold) for stage in kernel.stages):
+        return _folded(kernel, kernel.lane, width, target) * width
+    return _lane_vectors(kernel, kernel.lane, width, target) * width
+
+
+def vector_lanes(kernel: LoopKernel, target: Target) -> int:
+    """How many of the widest number computed with a vector register holds."""
     floats = [d.compute.itemsize for d in kernel.dtypes if d.is_float]
     writes = [stage for stage in kernel.stages if isinstance(stage, Write)]
     written = [kernel.dtypes[stage.buffer].itemsize for stage in writes]
     every = [d.itemsize for d in kernel.dtypes]
-    width = max(4, target.lanes(max(floats or written or every or [4])))
+    return max(4, target.lanes(max(floats or written or every or [4])))
+
+
+def _folded(kernel: LoopKernel, lane: Axis, width: int, target: Target) -> int:
+    """Vectors side by side where lanes fold down the columns of a matrix.
+
+    They are so many that each row gives whole stretches of memory.
+    """
     folds = [stage for stage in kernel.stages if isinstance(stage, Fold)]
-    if kernel.lane is None or not folds:
-        return width
     deep = max(math.prod(a.extent for a in stage.axes) for stage in folds) >= DEEP
     sums = len(folds) * math.prod(axis.extent for axis in kernel.inside)
     factor = WIDE
     while factor > 1 and (
         not deep
         or factor * sums > target.vector_registers - SPARE
-        or factor * width > kernel.lane.extent
+        or factor * width > lane.extent
     ):
         factor //= 2
-    return factor * width
+    return factor
+
+
+def _lane_vectors(kernel: LoopKernel, lane: Axis, width: int, target: Target) -> int:
+    """Vectors side by side where an element takes long, and all lanes have work."""
+    if kernel.inside:
+        return 1
+    factor = abreast((stage.expression for stage in kernel.stages), target)
+    least = 1 if kernel.rows else LEAST_BLOCKS
+    while factor > 1 and (
+        lane.extent < factor * width * least
+        or -lane.extent % (factor * width) > lane.extent // SPARED
+        or (kernel.piece and not kernel.rows and kernel.piece % (factor * width))
+    ):
+        factor //= 2
+    return factor
 
 
 def emit_loops(kernel: LoopKernel, target: Target) -> str:
@@ -180,21 +212,23 @@ def lane_blocks(
                 yield scope
 
 
-def _rows_of_blocks(emitter: Emitter, axis: Axis) -> Iterator[tuple[Scope, int]]:
+def _rows_of_blocks(
+    emitter: Emitter, axis: Axis, count: int
+) -> Iterator[tuple[Scope, int]]:
     """Levels for the blocks of a row, some at a time, each with its number among them.
 
     Blocks that are taken together are independent: the processor computes them side by
-    side.
+    side. A level is of `count` blocks where there are as many.
     """
     width, builder = emitter.lanes, emitter.builder
     full, rest = divmod(axis.extent, width)
     most = full - full % WAYS
     if most:
         with emitter.loop(integer(0), integer(most), WAYS) as first:
-            for number in range(WAYS):
+            for number in range(0, WAYS, count):
                 block = builder.add(first, integer(number))
                 base = builder.mul(block, integer(width))
-                with emitter.level({axis: base}, axis) as scope:
+                with emitter.abreast(count), emitter.level({axis: base}, axis) as scope:
                     yield scope, number
     for block in range(most, full + bool(rest)):
         mask = _tail(axis, block * width, width)
@@ -230,7 +264,8 @@ class StageEmitter:
         self.inside = inside
         self.points = list(_points(inside))
         self._size = 0
-        self._short: dict[tuple[Scope, Axis, int], Scope] = {}
+        self._abreast = 1
+        self._short: dict[tuple[Scope, Axis, int], tuple[Scope, int]] = {}
 
     def run(self, stages: tuple[Write | Fold, ...]) -> None:
         """Emit `stages` in order; what is stored at the point itself comes last.
@@ -239,6 +274,7 @@ class StageEmitter:
         read at the same point: all of them are computed before the first is stored.
         """
         self._size = sum(1 for _ in parts(stage.expression for stage in stages))
+        self._abreast = self._vectors_abreast(stages)
         late: list[Write] = []
         folded: list[tuple[Fold, list[IRValue]]] = []
         waiting = list(stages)
@@ -259,6 +295,14 @@ class StageEmitter:
                 waiting = [other for other in waiting if other not in shared]
                 folded += zip(shared, self._fold_lanes(shared), strict=True)
         self._store(folded, late)
+
+    def _vectors_abreast(self, stages: tuple[Write | Fold, ...]) -> int:
+        """How many blocks of a row are one vector, where lanes lie along rows."""
+        folds = [stage.operation for stage in stages if isinstance(stage, Fold)]
+        if not self.per_row or any(name.startswith("arg") for name in folds):
+            return 1
+        rows = [stage.expression for stage in stages if stage.axes]
+        return abreast(rows, self.emitter.target)
 
     def _store(
         self, folded: list[tuple[Fold, list[IRValue]]], late: list[Write]
@@ -308,19 +352,29 @@ class StageEmitter:
         blocks = -(-axis.extent // width)
         few = blocks == 1 or blocks * self._size <= ROW_SIZE
         if not (shared and few and blocks <= ROW_BLOCKS):
-            yield from _rows_of_blocks(emitter, axis)
+            yield from _rows_of_blocks(emitter, axis, self._abreast)
             return
-        outside = emitter.scope
-        for number in range(blocks):
+        outside, number = emitter.scope, 0
+        while number < blocks:
             key = (outside, axis, number)
-            scope = self._short.get(key)
-            if scope is None:
-                scope = Scope({axis: integer(number * width)}, emitter.builder.block)
-                scope.lane, scope.mask = axis, _tail(axis, number * width, width)
-                self._short[key] = scope
+            if key not in self._short:
+                self._short[key] = self._short_block(axis, number)
+            scope, count = self._short[key]
             emitter.scopes.append(scope)
-            yield scope, number % WAYS
+            with emitter.abreast(count):
+                yield scope, number % WAYS
             emitter.scopes.pop()
+            number += count
+
+    def _short_block(self, axis: Axis, number: int) -> tuple[Scope, int]:
+        """The level that begins with this block of a short row, and its blocks."""
+        width, count = self.emitter.lanes, self._abreast
+        while (number + count) * width > axis.extent and count > 1:
+            count //= 2
+        start = number * width
+        scope = Scope({axis: integer(start)}, self.emitter.builder.block)
+        scope.lane, scope.mask = axis, _tail(axis, start, width * count)
+        return scope, count
 
     # ---- folds -----------------------------------------------------------------------
 
@@ -419,8 +473,7 @@ class StageEmitter:
                             where = stage.buffer, stage.offset
                             emitter.store(*where, stage.expression)
                         else:
-                            state = states[stage][way % len(states[stage])]
-                            self._fold_block(stage, state, scope)
+                            self._fold_block(stage, states[stage], way, scope)
         for stage, ways in states.items():
             while len(ways) > 1:  # in halves, as lanes are
                 half = len(ways) // 2
@@ -436,14 +489,18 @@ class StageEmitter:
         count = WAYS if plain and blocks >= WAYS else 1
         return [FoldState(self.emitter, stage, wide=True) for _ in range(count)]
 
-    def _fold_block(self, stage: Fold, state: FoldState, scope: Scope) -> None:
-        """Fold in the elements of one block of a row."""
+    def _fold_block(
+        self, stage: Fold, states: list[FoldState], way: int, scope: Scope
+    ) -> None:
+        """Fold in the elements of some blocks of a row, the first one in `way`."""
         emitter, position = self.emitter, None
         value = emitter.vector(stage.expression)
         if stage.operation.startswith("arg"):
             base = emitter.repeat(scope.positions[stage.axes[-1]])
             position = emitter.builder.add(base, emitter.lane_offsets(None, 1))
-        state.add(value, position, scope.mask)
+        pieces = cut_lanes(emitter.builder, value, states[0].kind.count)
+        for number, piece in enumerate(pieces, way):
+            states[number % len(states)].add(piece, position, scope.mask)
 
     def _fold_row_pieces(self, stage: Fold, state: FoldState) -> None:
         """A long sum by all lanes, in pieces with sums of their own."""
@@ -459,6 +516,20 @@ class StageEmitter:
             for scope in lane_blocks(emitter, axis, bounds, exact=False):
                 part.add(emitter.vector(stage.expression), None, scope.mask)
             state.add(part.result(), None)
+
+
+def cut_lanes(builder: IRBuilder, value: IRValue, width: int) -> list[IRValue]:
+    """The pieces of a vector with `width` lanes each."""
+    if value.type.count == width:
+        return [value]
+    undefined = ir.Constant(value.type, ir.Undefined)
+    kind = ir.VectorType(ir.IntType(32), width)
+    return [
+        builder.shuffle_vector(
+            value, undefined, ir.Constant(kind, list(range(start, start + width)))
+        )
+        for start in range(0, value.type.count, width)
+    ]
 
 
 def _points(axes: Sequence[Axis]) -> Iterator[dict[Axis, IRValue]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
 
+from chainrule.compiler.abreast import abreast
 from chainrule.compiler.emit import BYTE, I64, Emitter, integer
 from chainrule.compiler.engine import Target, host_target
 from chainrule.compiler.expression import Place, in_order
@@ -244,11 +245,21 @@ class _Product:
             emitter.set_local(self.kernel.product, builder.load(pointer, typ=self.item))
             StageEmitter(emitter, per_row=False).run(self.kernel.stages)
             return
-        full = builder.mul(builder.sdiv(columns[1], integer(lanes)), integer(lanes))
-        with emitter.loop(integer(0), full, lanes) as column:
-            base = builder.add(columns[0], column)
-            with emitter.level({n: base}, n):
+        count = abreast((s.expression for s in self.kernel.stages), emitter.target)
+        full = integer(0)
+        whole = n.extent % (count * lanes) == 0 and not shares_columns(
+            self.kernel, lanes
+        )
+        for vectors in (count,) if whole or count == 1 else (count, 1):
+            step = integer(lanes * vectors)
+            stop = builder.mul(builder.sdiv(columns[1], step), step)
+            with (
+                emitter.loop(full, stop, lanes * vectors) as column,
+                emitter.abreast(vectors),
+                emitter.level({n: builder.add(columns[0], column)}, n),
+            ):
                 self._stages(builder.add(start, column), None)
+            full = stop
         rest = n.extent % lanes
         if not rest:
             return

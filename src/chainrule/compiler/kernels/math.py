@@ -66,6 +66,17 @@ FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     "sign": _sign,
 }
 
+# Those that are more than one instruction or two.
+WRITTEN_OUT = frozenset(FUNCTIONS) - {
+    "sqrt",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "abs",
+    "sign",
+}
+
 # Largest error in units in the last place, by width of the format in bits.
 MAXIMUM_ULP: dict[str, dict[int, float]] = {
     "exp": {32: 1.0, 64: 1.0},
