@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
+from chainrule.compiler.frugal import in_frugal_order
 from chainrule.compiler.fuse import Group, Grouping, depends, find_roots
 from chainrule.compiler.index import of
 from chainrule.compiler.junctions import junctions
 from chainrule.compiler.kernel import (
     ContractKernel,
-    Fold,
     Kernel,
-    LibraryKernel,
     LoopKernel,
     Plan,
     ScanKernel,
     Step,
-    Write,
 )
 from chainrule.compiler.lower import Store, dense_strides, padded_strides
 from chainrule.compiler.memory import Arena, Lifetime, plan_arena
@@ -43,6 +40,7 @@ from chainrule.compiler.scan import Layouts
 from chainrule.compiler.shares import cut_axis, own_buffers
 from chainrule.compiler.view import view_base
 from chainrule.compiler.wholes import Wholes, find_wholes
+from chainrule.compiler.work import work_of, written_buffers
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
@@ -62,6 +60,7 @@ def make_plan(
     guard: int = 0,
     layouts: tuple[Layouts, Layouts] = ({}, {}),
     samples: int = 0,
+    alone: bool = False,
 ) -> Plan:
     """Simplify `graph`, fuse it into kernels and place its values.
 
@@ -72,6 +71,7 @@ def make_plan(
         guard: bytes to leave unused behind each block of memory.
         layouts: strides of inputs and of outputs that are not dense, by position.
         samples: of the step of a loop: how many samples threads may keep to.
+        alone: whether one thread runs all of it.
     """
     graph = improve_loops(simplify(inline_calls(graph)))
     graph = sum_widely(graph)
@@ -92,7 +92,11 @@ def make_plan(
             grouping.add(root)
     over = _donate(graph, grouping, stores, donations) | _carried(graph)
     stored = _Stored(stores, forced, over, wholes)
-    return _assemble(graph, grouping.groups, stored, donations, guard, samples)
+    groups = grouping.groups
+    if alone:
+        groups = in_frugal_order(groups, _room_of(graph, groups, stored))
+        return _assemble(graph, groups, stored, donations, guard, 0, alone=True)
+    return _assemble(graph, groups, stored, donations, guard, samples)
 
 
 def _wholes(
@@ -266,6 +270,11 @@ class _Piece:
         uses = {key: replace(use, parallel=True) for key, use in self.uses.items()}
         return replace(self, uses=uses)
 
+    def by_one(self) -> _Piece:
+        """The same, done by one thread."""
+        uses = {key: replace(use, parallel=False) for key, use in self.uses.items()}
+        return replace(self, uses=uses)
+
     def owns(self) -> set[tuple[int, int]]:
         """What each thread touches a share of: whose memory, and the extent."""
         return {(key, use.own) for key, use in self.uses.items() if use.own}
@@ -315,11 +324,12 @@ def _assemble(
     donations: Sequence[tuple[int, int]],
     guard: int,
     samples: int,
+    alone: bool = False,
 ) -> Plan:
     stores, over = stored.stores, stored.over | stored.wholes.within
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
-    plan_step = partial(make_plan, guard=guard)
+    plan_step = partial(_plan_step, guard=guard, within=alone)
     builder = KernelBuilder(stores, kept, codes, stored.copies, plan_step=plan_step)
     built = {group: builder.build(group) for group in groups if not _is_empty(group)}
     taken = {id(value) for value in (*graph.inputs, *graph.outputs)}
@@ -327,8 +337,12 @@ def _assemble(
     stored = replace(stored, over=stored.over | rows_over_rows(built, stored, taken))
     over = stored.over | stored.wholes.within
     apart = _run_apart(list(built.values()), stored, samples)
-    pieces = dict(zip(built, apart or _shared(built.values(), stored), strict=True))
-    ordered = _in_order(groups, pieces)
+    if alone:
+        own = [_piece(*both, stored).by_one() for both in built.values()]
+        ordered = own
+    else:
+        own = apart or _shared(built.values(), stored)
+        ordered = _in_order(groups, dict(zip(built, own, strict=True)))
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = {id(value) for value in (*graph.inputs, *graph.outputs)} - inside
     lives = _lifetimes(ordered, stored, outside)
@@ -343,6 +357,32 @@ def _assemble(
         for piece, barrier in zip(ordered, barriers, strict=True)
     )
     return Plan(graph, steps, stores, arena, over, codes, bool(apart))
+
+
+def _plan_step(
+    graph: Graph,
+    donations: Sequence[tuple[int, int]],
+    *,
+    layouts: tuple[Layouts, Layouts],
+    samples: int,
+    alone: bool,
+    guard: int,
+    within: bool,
+) -> Plan:
+    """The plan of the step of a loop, `within` what one thread runs or not."""
+    alone = alone or within
+    return make_plan(graph, donations, guard, layouts, samples, alone)
+
+
+def _room_of(graph: Graph, groups: Sequence[Group], stored: _Stored) -> dict[int, int]:
+    """Bytes of the values that have memory of their own, by identity."""
+    kept = _kept(graph, groups) - {id(value) for value in graph.outputs}
+    roots = [root for group in groups for root in group.roots]
+    return {
+        id(root): root.spec.nbytes
+        for root in roots
+        if id(root) in kept and stored.memory(root) is root
+    }
 
 
 def _fixed(stored: _Stored) -> set[int]:
@@ -497,15 +537,6 @@ def _is_empty(group: Group) -> bool:
     return all(0 in root.spec.shape for root in group.roots)
 
 
-def written_buffers(kernel: Kernel) -> set[int]:
-    """The numbers of the buffers that a kernel writes."""
-    if isinstance(kernel, ScanKernel):
-        return set(kernel.written)
-    if isinstance(kernel, LibraryKernel):
-        return {len(kernel.shapes) - 1}
-    return {stage.buffer for stage in kernel.stages if isinstance(stage, Write)}
-
-
 def _lifetimes(
     pieces: Sequence[_Piece], stored: _Stored, outside: set[int]
 ) -> list[Lifetime]:
@@ -543,21 +574,3 @@ def _stretches(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
         (start, ends[start]) if piece.parallel else (number, number)
         for number, (start, piece) in enumerate(zip(starts, pieces, strict=True))
     ]
-
-
-def work_of(kernel: Kernel) -> int:
-    """An estimate of the operations of a kernel."""
-    if isinstance(kernel, ScanKernel):
-        return kernel.length * sum(step.work for step in kernel.plan.steps)
-    if isinstance(kernel, LibraryKernel):
-        return 8 * math.prod(kernel.shapes[-1])
-    if isinstance(kernel, ContractKernel):
-        points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
-        return points * (math.prod(kernel.sums) + 8 * len(kernel.stages)) // 8
-    points = math.prod(axis.extent for axis in (*kernel.rows, *kernel.inside))
-    points *= kernel.lane.extent if kernel.lane is not None else 1
-    total = 0
-    for stage in kernel.stages:
-        own = math.prod(axis.extent for axis in stage.axes)
-        total += points * own * (3 if isinstance(stage, Fold) else 4)
-    return total // 4

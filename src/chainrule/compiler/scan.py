@@ -26,6 +26,7 @@ class PlanStep(Protocol):
         *,
         layouts: tuple[Layouts, Layouts],
         samples: int,
+        alone: bool,
     ) -> Plan:
         """The plan; what the state is donated to takes its place in memory."""
 
@@ -59,7 +60,10 @@ def scan_kernel(
         {place: strides(buffer, True) for place, buffer in targets.items()},
     )
     donations = [(shared + place, place) for place in range(carried)]
-    plan = plan_step(graph, donations, layouts=layouts, samples=samples_of(node))
+    spread = not carried and length >= max(default_threads(), LEAST_THREADS)
+    plan = plan_step(
+        graph, donations, layouts=layouts, samples=samples_of(node), alone=spread
+    )
 
     def bound(value: Value, buffer: int, sliced: bool) -> Binding:
         if not sliced:
@@ -78,6 +82,5 @@ def scan_kernel(
     ]
     written = frozenset(range(len(node.inputs), len(values)))
     dtypes = tuple(value.spec.dtype for value in values)
-    spread = not carried and length >= max(default_threads(), LEAST_THREADS)
     kernel = ScanKernel(name, length, plan, tuple(bindings), written, dtypes, spread)
     return kernel, values
