@@ -18,8 +18,11 @@ from chainrule.autodiff import (
     vjp,
     vmap,
 )
+from chainrule.autodiff.checkpoint import call_with_rule
+from chainrule.compiler.passes import inline_calls, simplify
 from chainrule.errors import ArgumentError, GradientError, ShapeError
-from chainrule.ir import PRIMITIVES, constant, evaluate, trace, verify
+from chainrule.ir import PRIMITIVES, Spec, constant, evaluate, trace, verify
+from chainrule.ir.dtype import float64
 from tests.checks import check_gradients, spec_of
 from tests.tolerances import assert_close
 
@@ -284,3 +287,53 @@ def test_a_rule_may_call_the_function_itself() -> None:
     )
     assert grad(square)(double(2.0)).data == 6.0
     assert grad(lambda x: square(square(x)))(double(1.0)).data == 9.0
+
+
+# ---- rules that read results ---------------------------------------------------------
+
+
+def _power(calls: list[str]) -> Any:
+    """x to the third; the rule reads a result that nobody else gets."""
+
+    def forward(x: Any) -> Any:
+        calls.append("forward")
+        square = ops.multiply(x, x)
+        return ops.multiply(square, x), square
+
+    def backward(inputs: Any, results: Any, cotangents: Any) -> Any:
+        calls.append("backward")
+        (x,), (_, square), (g,) = inputs, results, cotangents
+        ops.sin(x)  # for nothing
+        return [ops.multiply(g, ops.multiply(square, 3.0))]
+
+    return lambda x: call_with_rule(forward, backward, [x], results=1)[0]
+
+
+def test_a_rule_that_reads_results_is_traced_for_gradients_alone() -> None:
+    calls: list[str] = []
+    cube = _power(calls)
+    assert_close(cube(double(X)).data, X**3)
+    assert calls == ["forward"]
+    assert_close(vjp(cube, double(X))[1](double(np.ones(3)))[0].data, 3 * X**2)
+    assert calls == ["forward", "forward", "backward"]
+    check_gradients(lambda x: [cube(x)], [X])
+
+
+def test_what_a_rule_reads_is_computed_once() -> None:
+    def step(x: Any) -> Any:
+        y, pullback = vjp(_power([]), x)
+        return [y, *pullback(y)]
+
+    graph = simplify(inline_calls(trace(step, [Spec((3,), float64)])[0]))
+    names = [node.primitive.name for node in graph.nodes]
+    assert names.count("multiply") == 4
+    assert "sin" not in names
+
+
+def test_a_rule_that_reads_results_holds_for_many_at_once() -> None:
+    rows = np.arange(6.0).reshape(2, 3)
+
+    def slopes(x: Any) -> Any:
+        return vjp(_power([]), x)[1](double(np.ones(3)))[0]
+
+    assert_close(vmap(slopes)(double(rows)).data, 3 * rows**2)

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 import chainrule
+from chainrule.compiler.kernel import ContractKernel, ScanKernel
 from chainrule.compiler.program import Program
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.functional.attention import ALONE, BLOCK, dot_product_attention
+from chainrule.functional import attention_blocks
+from chainrule.functional.attention import dot_product_attention
+from chainrule.functional.attention_blocks import ALONE, BLOCK
 from chainrule.ir import Spec, trace
 from chainrule.ir.dtype import float32
+from tests.checks import check_gradients
 from tests.tolerances import PARITY, assert_close, assert_compiled
 
 Array = np.ndarray[Any, Any]
@@ -120,27 +124,34 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient() -> None:
     assert not gradient[0, 1].any()
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1), (2, 4, 2)], ids=str)
+@pytest.mark.parametrize("parts", [2, 16])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", [(1, 2, 1), (1, 1, 1), (2, 4, 2)], ids=str)
 def test_gradients_of_blocks_are_those_of_the_formula(
     shape: tuple[int, int, int],
+    causal: bool,
+    parts: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(attention_blocks, "PARTS", parts)
     batch, heads, groups = shape
     random = np.random.default_rng(1)
-    drawn_ones = drawn(batch, LONG, LONG, (heads, groups), 4, 4)
-    bias = random.normal(size=(1, heads, LONG, LONG)).astype(np.float32)
+    length = LONG + BLOCK  # parts of one block, and of two
+    drawn_ones = drawn(batch, length, length, (heads, groups), 4, 4)
+    bias = random.normal(size=(1, heads, length, length)).astype(np.float32)
     arrays = [chainrule.asarray(x) for x in (*drawn_ones, bias)]
-    row = random.normal(size=(batch, LONG, heads, 4)).astype(np.float32)
-    mask = random.random((batch, heads, 1, LONG)) < 0.8
+    row = random.normal(size=(batch, length, heads, 4)).astype(np.float32)
+    mask = random.random((batch, heads, 1, length)) < 0.8
 
     def by_blocks(query: Any, key: Any, value: Any, bias: Any) -> Any:
-        y = dot_product_attention(query, key, value, bias, mask, is_causal=True)
+        y = dot_product_attention(query, key, value, bias, mask, is_causal=causal)
         return chainrule.sum(y * row)
 
     def at_once(query: Any, key: Any, value: Any, bias: Any) -> Any:
         times = heads // groups
         key, value = (chainrule.repeat(x, times, axis=2) for x in (key, value))
         scores = chainrule.einsum("btnh,bsnh->bnts", query, key) / 2.0 + bias
-        seen = np.tri(LONG, dtype=bool) & mask
+        seen = mask & (np.tri(length, dtype=bool) if causal else True)
         scores = chainrule.where(seen, scores, -1e9)
         weights = chainrule.where(seen, chainrule.softmax(scores), 0.0)
         return chainrule.sum(chainrule.einsum("bnts,bsnv->btnv", weights, value) * row)
@@ -152,6 +163,65 @@ def test_gradients_of_blocks_are_those_of_the_formula(
     for one, other, wanted in zip(eager, compiled, expected, strict=True):
         assert_close(one.numpy(), wanted.numpy(), LOOSE)
         assert_compiled(other.numpy(), one.numpy())
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "causal": {"is_causal": True},
+    "capped": {"attn_logits_soft_cap": 1.5, "scale": 0.9},
+    "dropped": {"dropout": 0.3, "is_causal": True},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_gradients_of_blocks_to_second_order(options: dict[str, Any]) -> None:
+    rows = ALONE + 3
+    random = np.random.default_rng(5)
+    shapes = [(1, rows, 2, 3), (1, rows, 1, 3), (1, rows, 1, 2)]
+    arrays = [random.normal(size=shape) for shape in shapes]
+    if "dropout" in options:
+        options = {**options, "dropout_key": chainrule.random.key(3)}
+    weights = chainrule.asarray(random.normal(size=(1, rows, 2, 2)))
+
+    def attended(query: Any, key: Any, value: Any) -> list[Any]:
+        y = dot_product_attention(query, key, value, **options)
+        return [y * weights + y * y]
+
+    check_gradients(attended, arrays, order=2)
+
+
+def test_what_lies_ahead_of_every_query_gets_no_gradient() -> None:
+    """There are more keys than queries, and each query sees none behind itself."""
+    query, key, value = map(chainrule.asarray, drawn(1, LONG, LONG + 130, (1, 1), 3, 3))
+
+    def total(query: Any, key: Any, value: Any) -> Any:
+        y = dot_product_attention(query, key, value, is_causal=True)
+        return chainrule.sum(y**2)
+
+    gradient = chainrule.jit(chainrule.grad(total, argnums=(0, 1, 2)))
+    of_query, of_key, of_value = (x.numpy() for x in gradient(query, key, value))
+    assert np.isfinite(of_query).all()
+    assert of_key[0, :LONG].any(axis=(1, 2)).all()
+    assert not of_key[0, LONG:].any()
+    assert not of_value[0, LONG:].any()
+
+
+def test_scores_are_computed_once_forward_and_once_back() -> None:
+    specs = [Spec(x.shape, float32) for x in drawn(1, 256, 256, (2, 2), 8, 8)]
+
+    def step(*arrays: Any) -> Any:
+        y, pullback = chainrule.vjp(dot_product_attention, *arrays)
+        return [y, *pullback(y)]
+
+    whole = Program(trace(step, specs)[0]).plan
+    items = [k.plan for s in whole.steps if isinstance(k := s.kernel, ScanKernel)]
+    blocks = [
+        k.plan for p in items for s in p.steps if isinstance(k := s.kernel, ScanKernel)
+    ]
+    counts = [
+        sum(isinstance(s.kernel, ContractKernel) for s in each.steps) for each in blocks
+    ]
+    assert counts == [2, 5]
 
 
 def test_the_same_bits_on_any_threads() -> None:

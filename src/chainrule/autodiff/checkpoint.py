@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -48,7 +48,45 @@ class Rule:
         return str(self.graph)
 
 
-def _spec(*inputs: Spec, graph: Graph, rule: Rule | None) -> tuple[Spec, ...]:
+@dataclass(frozen=True, eq=False)
+class LateRule:
+    """A rule that is traced when a gradient is first asked for.
+
+    Attributes:
+        function: takes the inputs of the call, then a cotangent for each of its
+            outputs.
+        specs: of what it takes.
+        present: which inputs get a cotangent; the function returns these, in order.
+        name: of the traced graph.
+    """
+
+    function: Callable[..., Sequence[Any]]
+    specs: tuple[Spec, ...]
+    present: tuple[bool, ...]
+    name: str
+
+    @functools.cached_property
+    def graph(self) -> Graph:
+        """The traced function, without what it computes for nothing."""
+        graph, captured = trace(self.function, self.specs, name=self.name)
+        assert not captured
+        return _needed_alone(graph)
+
+
+def _needed_alone(graph: Graph) -> Graph:
+    needed = {id(value) for value in graph.outputs}
+    nodes = []
+    for node in reversed(graph.nodes):
+        if any(id(value) in needed for value in node.outputs):
+            nodes.append(node)
+            needed.update(map(id, node.inputs))
+    return Graph(graph.name, graph.inputs, tuple(reversed(nodes)), graph.outputs)
+
+
+AnyRule: TypeAlias = "Rule | LateRule | None"
+
+
+def _spec(*inputs: Spec, graph: Graph, rule: AnyRule) -> tuple[Spec, ...]:
     if inputs != graph.input_specs:
         raise ShapeError(
             "the inputs of a call do not match its graph",
@@ -59,7 +97,7 @@ def _spec(*inputs: Spec, graph: Graph, rule: Rule | None) -> tuple[Spec, ...]:
     return graph.output_specs
 
 
-def _reference(*arrays: Any, graph: Graph, rule: Rule | None) -> Any:
+def _reference(*arrays: Any, graph: Graph, rule: AnyRule) -> Any:
     """The outputs of `graph`; a `rule` replaces the gradient that it would have."""
     return evaluate(graph, arrays)
 
@@ -247,6 +285,39 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         return _Call(function, args, kwargs).apply()
 
     return checkpointed
+
+
+def call_with_rule(
+    forward: Callable[..., Sequence[Any]],
+    backward: Callable[..., Sequence[Any]],
+    inputs: Sequence[Value],
+    results: int,
+) -> Sequence[Any]:
+    """The first `results` outputs of `forward(*inputs)`, with a rule of their own.
+
+    `backward(inputs, outputs, cotangents)` gets all outputs of `forward`, which it
+    reads rather than to compute them again, and returns one cotangent for each of the
+    inputs that are floats. A compiled program computes `forward` once; the rule is
+    traced only where there is a gradient. Neither takes traced values from around it.
+    """
+    specs = tuple(value.spec for value in inputs)
+    name = forward.__name__
+    whole, captured = trace(forward, specs, name=name)
+    assert not captured
+    graph = Graph(name, whole.inputs, whole.nodes, whole.outputs[:results])
+
+    def rule(*given: Any) -> Sequence[Any]:
+        own, cotangents = given[: len(specs)], given[len(specs) :]
+        return backward(own, replay(whole, own), cotangents)
+
+    late = LateRule(
+        rule,
+        (*specs, *graph.output_specs),
+        tuple(spec.dtype.is_float for spec in specs),
+        f"{name} backward",
+    )
+    outputs: Sequence[Any] = call(*inputs, graph=graph, rule=late)
+    return outputs
 
 
 class custom_vjp:

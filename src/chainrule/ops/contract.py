@@ -85,9 +85,14 @@ def _right_rule(g: Any, y: Any, a: Any, b: Any, sums: Pair, batch: Pair) -> Any:
     rows = free_axes(a.spec.ndim, sums[0], batch[0])
     columns = free_axes(b.spec.ndim, sums[1], batch[1])
     over = tuple(range(count, count + len(rows)))
-    both = (batch[0], tuple(range(count)))
+    own = tuple(range(count))
+    if columns and sums[1] and max(columns) < min(sums[1]):
+        # as b lies: its columns, then the contracted axes in a's order
+        turned = contract(g, a, sums=(over, rows), batch=(own, batch[0]))
+        summed = tuple(sums[1][i] for i in np.argsort(sums[0], kind="stable"))
+        return permute_dims(turned, axes=inverse_order((*batch[1], *columns, *summed)))
     # the result's axes: batch, the contracted axes in a's order, then columns of b
-    result = contract(a, g, sums=(rows, over), batch=both)
+    result = contract(a, g, sums=(rows, over), batch=(batch[0], own))
     summed = tuple(sums[1][i] for i in np.argsort(sums[0], kind="stable"))
     return permute_dims(result, axes=inverse_order((*batch[1], *summed, *columns)))
 
