@@ -23,6 +23,9 @@ from chainrule.errors import ArgumentError
 from chainrule.ir.dtype import DType, widen
 from chainrule.ir.value import Value
 
+SHOWN = 12  # a list of up to so many parts is shown whole
+SHOWN_FIRST = 3  # of longer ones these
+
 _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039
 _function_names: dict[Callable[..., Any], str] = {}
 
@@ -210,6 +213,10 @@ def _show(value: Any) -> str:
         return repr(value.name)
     if callable(value) and value in _function_names:
         return repr(_function_names[value])
+    if isinstance(value, (list, tuple)) and len(value) > SHOWN:
+        first = ", ".join(map(repr, value[:SHOWN_FIRST]))
+        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
+        return f"{opening}{first}, ... {len(value):,} in all{closing}"
     return repr(value)
 
 

@@ -290,6 +290,13 @@ def test_lookups_refuse() -> None:
         layers.StringLookup(vocabulary=["a"]).adapt(["b"])
 
 
+def test_long_vocabularies_are_shown_by_their_beginning() -> None:
+    words = [f"w{number}" for number in range(2000)]
+    assert repr(layers.StringLookup(vocabulary=words, name="w")) == (
+        "StringLookup(vocabulary=['w0', 'w1', 'w2', ... 2,000 in all], name='w')"
+    )
+
+
 def test_a_vocabulary_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("a\nb\n")

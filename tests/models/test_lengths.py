@@ -106,3 +106,12 @@ def test_a_model_of_ones_own_takes_any_length():
     model.compile("adam", "mse")
     data = [(np.ones((2, n, 3)), np.ones((2, 1))) for n in (2, 5, 1)]
     assert model.fit(iter(data), verbose=0).history["loss"]
+
+
+def test_outputs_of_other_lengths_are_not_joined():
+    model = cr.Sequential([layers.Input((None, 3)), layers.Dense(1)])
+    data = [(np.ones((2, n, 3)),) for n in (4, 5)]
+    with pytest.raises(DataError, match="different lengths") as caught:
+        model.predict(iter(data), verbose=0)
+    assert "(4, 1), (5, 1)" in str(caught.value)
+    assert model.predict(iter(data[:1]), verbose=0).shape == (2, 4, 1)

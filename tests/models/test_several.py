@@ -370,3 +370,36 @@ def test_run_eagerly_gives_the_numbers_of_the_compiled_step():
     assert type(eager._runtime.train._loops).__name__ == "InterpretedLoop"
     for a, b in zip(eager.get_weights(), compiled.get_weights(), strict=True):
         assert_close(a, b)
+
+
+@pytest.mark.parametrize("inside", [lambda s: s, lambda s: [s], lambda s: {"a": s}])
+@pytest.mark.parametrize("outside", [lambda s: s, lambda s: [s], lambda s: {"b": s}])
+def test_a_single_input_or_output_may_stand_in_a_list_or_dict(inside, outside):
+    chainrule.set_seed(0)
+    start = Input((3,), name="a")
+    end = Dense(1, name="b")(start)
+    plain, model = Model(start, end), Model(inside(start), outside(end))
+    plain.compile(SGD(0.1), "mse")
+    model.compile(SGD(0.1), "mse")
+    expected = plain.evaluate(A, SUM, batch_size=50, verbose=0)
+    for x in (A, [A], {"a": A}):
+        for y in (SUM, [SUM], {"b": SUM}):
+            assert model.evaluate(x, y, batch_size=50, verbose=0) == expected
+            assert model.evaluate(iter([(x, y)]), verbose=0) == expected
+        found = model.predict(x, verbose=0)
+        assert type(found) is type(outside(SUM))
+        (leaf,) = [found] if isinstance(found, np.ndarray) else _values(found)
+        np.testing.assert_array_equal(leaf, plain.predict(A, verbose=0))
+
+
+def _values(found):
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def test_a_list_of_one_row_stays_a_row():
+    model = Sequential([Input((3,)), Dense(1)])
+    rows = [A[0]], [A[0].tolist()]
+    for row in rows:
+        np.testing.assert_array_equal(
+            model.predict(row, verbose=0), model.predict(A[:1], verbose=0)
+        )

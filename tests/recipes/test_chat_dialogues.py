@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from chainrule.cli import app
 from chainrule.recipes.chat import UNKNOWN, Bot, Data, Plan, gather, learn
-from chainrule.recipes.chat_data import SYSTEM, USER
+from chainrule.recipes.chat_data import SYSTEM, USER, read_intents
 from chainrule.recipes.chat_dialogues import (
     DialoguePlan,
     Responder,
@@ -136,3 +136,20 @@ def test_a_seed_decides_what_is_learnt() -> None:
         one.shape != two.shape or not np.array_equal(one, two)
         for one, two in zip(first, other, strict=True)
     )
+
+
+def test_who_interrupts_the_intents_does_not_wait_for_dialogues(
+    tmp_path: Path,
+) -> None:
+    rows = [("give it", "pay"), ("go on", "leave")] * 20
+    (tmp_path / "i.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in rows))
+    data = Data(read_intents(tmp_path / "i.tsv"), [], [dialogue(0)])
+
+    def show(line: str) -> None:
+        if line.startswith("epoch"):
+            raise KeyboardInterrupt
+
+    outcome = learn(data, Plan(epochs=3), show)
+    assert outcome.histories["intents"].interrupted
+    assert outcome.spoken is None
+    assert outcome.bot.network is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError
 from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.ir.trace import constant
@@ -21,7 +21,7 @@ from chainrule.models.prepare import Examples, Outputs, Preparation, as_mistake
 from chainrule.models.run_facts import describe_run
 from chainrule.models.runtime import Runtime, make_parts, step_key
 from chainrule.training.callbacks import CallbackList, TerminateOnNaN
-from chainrule.training.data import split_rows
+from chainrule.training.data import Array, split_rows
 from chainrule.training.history import History
 from chainrule.training.loop import Fit, measure
 from chainrule.training.loop import predict as run_predict
@@ -384,10 +384,25 @@ def predict(
 
 
 def joined(pieces: list[Any]) -> Any:
-    """Outputs of several pieces as one, in NumPy arrays."""
-    return tree.tree_map(
-        lambda *parts: np.concatenate([part.numpy() for part in parts]), *pieces
-    )
+    """Outputs of several pieces as one, in NumPy arrays.
+
+    Raises:
+        DataError: where batches of other lengths have outputs of other lengths.
+    """
+    return tree.tree_map(lambda *parts: _joined([p.numpy() for p in parts]), *pieces)
+
+
+def _joined(parts: list[Array]) -> Array:
+    shapes = sorted({part.shape[1:] for part in parts})
+    if len(shapes) > 1:
+        raise DataError(
+            "batches of different lengths have outputs that do not make one array",
+            where="predict",
+            got=f"samples of shapes {', '.join(map(str, shapes))}",
+            expected="outputs of one shape",
+            fix="outputs = [model.predict_on_batch(x) for x in batches]",
+        )
+    return np.concatenate(parts)
 
 
 def _prepare(

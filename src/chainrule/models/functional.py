@@ -175,6 +175,8 @@ class Functional(Model):
         if isinstance(inputs, Mapping) and set(self.input_names) <= set(inputs):
             return [inputs[name] for name in self.input_names]
         count = len(self.inputs)
+        if count == 1 and not isinstance(inputs, (list, tuple, Mapping)):
+            return [inputs]
         if (
             isinstance(inputs, (list, tuple))
             and len(inputs) == count
@@ -200,6 +202,8 @@ class Functional(Model):
 
     def _sample_shape(self) -> Any:
         """The shape of a sample; of several inputs, as they were given."""
+        if len(self.inputs) == 1:
+            return self.inputs[0].shape[1:]
         return tree.tree_map(lambda symbol: symbol.shape[1:], self.input)
 
     def _free_axes(self) -> frozenset[int]:

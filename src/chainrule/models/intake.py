@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.errors import DataError
 from chainrule.ir import tree
-from chainrule.models.prepare import Examples, Outputs, Preparation
+from chainrule.models.prepare import Examples, Outputs, Preparation, out_of_list
 from chainrule.training.data import Array
 from chainrule.training.mistakes import Mistake
 from chainrule.training.source import ArraySource, Source
@@ -275,6 +275,8 @@ class Converter:
     def _like(self, data: Any, model: Any, where: str) -> Any:
         """`data` as arrays of the shapes and dtypes of `model`."""
         leaves, structure = tree.flatten(model)
+        if isinstance(model, np.ndarray):
+            data = out_of_list(data, model.shape[1:])
         parts = tree.leaves_like(_listed(data, structure), structure)
         pairs = zip(parts, leaves, strict=True)
         fitted = [_fit(a, like, where, self.free) for a, like in pairs]

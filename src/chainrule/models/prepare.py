@@ -134,6 +134,8 @@ class Preparation:
     ) -> Examples | None:
         """Inputs, targets and weights that fit together; None where they do not."""
         x_name, y_name = f"x{suffix}", f"y{suffix}"
+        if self.model.several is False:
+            x = out_of_list(x, self.model.input_shape())
         raw = None if x is None else self.model.enter(x)
         inputs = self._arrays(raw, x_name, self.model.several)
         if self.model.several and isinstance(inputs, np.ndarray):
@@ -141,6 +143,8 @@ class Preparation:
             inputs = None
         built = inputs is None or self._build(inputs)
         outputs = self.model.outputs() if built else None
+        if outputs is not None and len(outputs.names) == 1:
+            y = out_of_list(y, outputs.shapes[0])
         labels = self._labels(y, y_name, outputs)
         single = isinstance(inputs, np.ndarray) and isinstance(labels, np.ndarray)
         if single and len(inputs) != len(labels):
@@ -397,6 +401,22 @@ def as_mistake(error: ChainruleError) -> Mistake:
 def _alone(x: Any) -> Array | None:
     """The single input; None for several."""
     return x if isinstance(x, np.ndarray) else None
+
+
+def out_of_list(data: Any, shape: SampleShape | None) -> Any:
+    """The array in a list of a single one, as a model of one input may be given it.
+
+    Example:
+        >>> out_of_list([np.zeros((8, 3))], (3,)).shape
+        (8, 3)
+        >>> len(out_of_list([np.zeros(3)], (3,)))  # a list of one row
+        1
+    """
+    if not isinstance(data, (list, tuple)) or len(data) != 1 or shape is None:
+        return data
+    only = data[0]
+    inside = hasattr(only, "shape") and np.ndim(only) == len(shape) + 1
+    return only if inside else data
 
 
 def _named(data: Any, name: str) -> list[tuple[Array, str]]:

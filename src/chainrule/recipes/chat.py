@@ -341,7 +341,8 @@ def learn(data: Data, plan: Plan, show: Show = lambda line: None) -> Outcome:
     if data.answers:
         show("weighing questions")
     spoken = None
-    if data.dialogues:
+    stopped = any(history.interrupted for history in histories.values())
+    if data.dialogues and not stopped:
         show("learning dialogues")
         write_so = DialoguePlan(epochs=plan.epochs, seed=plan.seed)
         spoken = learn_dialogues(data.dialogues, write_so, show)

@@ -57,6 +57,8 @@ def train(source: str | None, plan: Plan, out: Path | None) -> bool:
 
         outcome = learn(data, plan, show)
     show_outcome(console, outcome)
+    if data.dialogues and outcome.spoken is None:
+        console.print("interrupted: nothing was learnt from the dialogues")
     write(folder, outcome, plan, results_of(outcome))
     console.print(f"\nthe model is in {folder}", markup=False)
     console.print(f"  chainrule chat {folder}", markup=False)
