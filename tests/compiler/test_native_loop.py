@@ -31,6 +31,7 @@ from chainrule.ops import (
     take,
 )
 
+MATRICES = {"sums": ((1,), (0,)), "batch": ((), ())}
 TINY = np.float32(np.finfo(np.float32).smallest_normal)
 flushing = pytest.mark.skipif(
     host_target().architecture not in ("x86_64", "aarch64", "arm64"),
@@ -203,16 +204,20 @@ def test_counts_that_are_added_to_themselves_are_copied_first() -> None:
     np.testing.assert_array_equal(loop.state()[0], [213.0, 121.0, 110.0])
 
 
+@pytest.mark.parametrize("borrowed", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_passes_at_once_are_passes_one_after_the_other(
-    threads: int, monkeypatch: pytest.MonkeyPatch
+    threads: int, borrowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two programs by turns, a part of the state that begins anew, and what it was."""
     monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+    if borrowed:
+        monkeypatch.setattr(program, "SHARED_BYTES", 0)
 
     def step(state, total, data, rows):
         batch = take(data, rows, axis=0)
-        new = add(state, reduce_sum(batch, axes=(0,)))
+        parts = contract(batch, batch, sums=((0,), (0,)), batch=((), ()))
+        new = add(state, reduce_sum(contract(parts, parts, **MATRICES), axes=(0,)))
         return [new, add(total, reduce_sum(new, axes=(0,)))]
 
     def graph(batch: int) -> Graph:
@@ -226,6 +231,7 @@ def test_passes_at_once_are_passes_one_after_the_other(
     loop, expected = NativeLoop(), InterpretedLoop()
     for part in parts:
         made = Program(part.graph, [(0, 0), (1, 1)], threads=threads)
+        assert (made.arena is None) is borrowed
         loop._programs[part.graph] = made
     loop.begin([np.ones(40), np.array(7.0)], [data])
     expected.begin([np.ones(40), np.array(7.0)], [data])

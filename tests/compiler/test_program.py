@@ -20,7 +20,8 @@ import pytest
 
 from chainrule import jit, ops
 from chainrule.compiler import plan, program
-from chainrule.compiler.program import Program, address_of
+from chainrule.compiler.arenas import address_of
+from chainrule.compiler.program import Program
 from chainrule.errors import OutOfBoundsError
 from chainrule.ir import constant, trace
 from chainrule.ir.graph import Graph, evaluate

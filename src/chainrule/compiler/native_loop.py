@@ -9,8 +9,9 @@ import numpy as np
 
 from chainrule.compiler.interpret import Part
 from chainrule.compiler.passage import Passage
-from chainrule.compiler.program import Program, address_of, programs
-from chainrule.compiler.rooms import KEPT_BYTES, Room, StateBuffer, rooms
+from chainrule.compiler.arenas import address_of
+from chainrule.compiler.program import Program, alone_with, programs
+from chainrule.compiler.rooms import Room, StateBuffer, rooms
 from chainrule.ir.dtype import as_dtype
 from chainrule.ir.graph import Graph
 from chainrule.ir.spec import spec_of
@@ -106,9 +107,10 @@ class NativeLoop:
             For each of these places what stood there after every pass.
         """
         orders = np.ascontiguousarray(orders, np.int64)
-        passage = self._passage(parts, len(orders), tuple(fresh))
         captured = [part.captured for part in parts]
-        return passage.run(self._data_at, orders, captured, [*fresh.values()])
+        with alone_with([self.program(part.graph) for part in parts]):
+            passage = self._passage(parts, len(orders), tuple(fresh))
+            return passage.run(self._data_at, orders, captured, [*fresh.values()])
 
     def _passage(
         self, parts: Sequence[Part], count: int, fresh: tuple[int, ...]
@@ -125,7 +127,8 @@ class NativeLoop:
         passage: Passage | None = known.get(key)
         if passage is None:
             passage = Passage(programs, parts, self._room, fresh, count, threads)
-            if all(x.plan.arena.nbytes <= KEPT_BYTES for x in programs):
+            # what is borrowed lies elsewhere the next time
+            if not any(program.arena is None for program in programs):
                 while len(known) >= KEPT_PASSAGES:
                     known.pop(next(iter(known)))
                 known[key] = passage

@@ -25,7 +25,7 @@ from chainrule.compiler.engine import (
 from chainrule.compiler.kernels.threefry import emit_threefry2x32
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.orders import reference_orders
-from chainrule.compiler.program import address_of, aligned
+from chainrule.compiler.arenas import address_of, aligned
 from chainrule.compiler.threads import default_threads, pool
 from chainrule.ir.dtype import int64, uint32
 

@@ -7,14 +7,15 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import numpy as np
 
+from chainrule.compiler.arenas import SHARED_BYTES, address_of, aligned, arenas
 from chainrule.compiler.cache import object_key, objects
 from chainrule.compiler.engine import (
     LoadedObject,
@@ -76,19 +77,6 @@ def kernel_code(kernel: Kernel) -> LoadedObject:
     return loaded
 
 
-def aligned(nbytes: int) -> Array:
-    """Uninitialised bytes that begin on a cache line."""
-    raw = np.empty(nbytes + 64, np.uint8)
-    start = -address_of(raw) % 64
-    return raw[start : start + nbytes]
-
-
-def address_of(array: Array) -> int:
-    """Where the elements of an array begin."""
-    place: int = array.__array_interface__["data"][0]
-    return place
-
-
 @dataclass(frozen=True)
 class Stretch:
     """Steps of one program, as `runner` takes them.
@@ -121,6 +109,8 @@ class Program:
         inner: the programs of the steps of scans, by position; of one whose steps are
             spread over threads there is one for each.
         pace: how many threads run it.
+        arena: where the values between inputs and outputs lie; None where much memory
+            is needed, which is borrowed for each run.
     """
 
     def __init__(
@@ -136,12 +126,14 @@ class Program:
         self.plan: Plan = plan or make_plan(graph, donations, guard)
         self.name = graph.name
         self.source = graph
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         shared = any(step.parallel for step in self.plan.steps)
         self.threads = (threads or default_threads()) if shared else 1
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
         self.pace = Pace(self.threads, fixed=threads is not None)
-        self._build_memory()
+        # a program within another is told once where its values lie
+        borrows = plan is None and not guard
+        self._build_memory(borrows and self.plan.arena.nbytes > SHARED_BYTES)
         self.inner = {
             place: self._programs_of(step.kernel)
             for place, step in enumerate(self.plan.steps)
@@ -161,9 +153,11 @@ class Program:
 
     # ---- memory and tables -----------------------------------------------------------
 
-    def _build_memory(self) -> None:
+    def _build_memory(self, borrows: bool) -> None:
         plan = self.plan
-        self.arena = aligned(plan.arena.nbytes)
+        self.arena = None if borrows else aligned(plan.arena.nbytes)
+        if borrows:
+            arenas.join(self, plan.arena.nbytes)
         self.status = np.zeros(max(self.threads, 1), np.int64)
         # threads may be in different kernels, so that only equal shares lie together
         room = 0
@@ -178,8 +172,8 @@ class Program:
             for value in step.values
             if value.data is not None
         }
-        base = address_of(self.arena)
-        self._places = {key: base + at for key, at in plan.arena.offsets.items()}
+        self._base = 0 if self.arena is None else address_of(self.arena)
+        self._places = {key: self._base + at for key, at in plan.arena.offsets.items()}
         for key, array in self._constants.items():
             self._places[key] = address_of(array)
 
@@ -201,6 +195,9 @@ class Program:
             words += [address_of(self.status), address_of(self.scratch) + at]
             words.append(self._last_word(place))
         self.table = np.array(words or [0], np.int64)
+        inside = self.plan.arena.offsets
+        places = [at for key in inside for at in self._slots.get(key, ())]
+        self._in_arena = np.array(places, np.int64)
         self.records = np.array(records or [[0] * 4], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
         self._barrier[:] = 0
@@ -226,7 +223,7 @@ class Program:
 
     def begin_after_fork(self) -> None:
         """Forget a run of another thread, which the child of a fork does not have."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._barrier[:] = 0
         self.status[:] = 0
 
@@ -248,6 +245,22 @@ class Program:
 
     # ---- running ---------------------------------------------------------------------
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block this thread alone may run the program, which has memory."""
+        with self._lock:
+            if self.arena is not None:
+                yield
+                return
+            block = arenas.borrow(self.plan.arena.nbytes)
+            try:
+                base = address_of(block)
+                self.table[self._in_arena] += base - self._base
+                self._base = base
+                yield
+            finally:
+                arenas.give_back(block)
+
     def launch(
         self,
         places: Sequence[tuple[Value, int]],
@@ -266,7 +279,7 @@ class Program:
         Raises:
             OutOfBoundsError: an index pointed outside its axis.
         """
-        with self._lock:
+        with self.alone():
             table = self.addressed(places)
             patches = self.patches(moving)
             while steps:
@@ -304,6 +317,8 @@ class Program:
     ) -> None:
         """Run stretches of this program and of others, subnormal numbers being 0.
 
+        Their tables were made by who is `alone_with` the programs.
+
         Args:
             others: the other programs.
             context: what `context` gave for the stretches.
@@ -313,13 +328,9 @@ class Program:
         Raises:
             OutOfBoundsError: an index pointed outside its axis.
         """
-        programs = sorted({self, *others}, key=id)  # one order of locks for everybody
-        with ExitStack() as held:
-            for program in programs:
-                held.enter_context(program._lock)
-            self._run(context, steps, threads)
-            for program in programs:
-                program._check_status()
+        self._run(context, steps, threads)
+        for program in (self, *others):
+            program._check_status()
 
     def _run(self, context: Array, steps: int, threads: int) -> None:
         entry, _ = runner()
@@ -428,6 +439,15 @@ def _entry_offset(step: Step) -> int:
     return 8 * (len(step.values) + 2) if isinstance(step.kernel, ScanKernel) else 0
 
 
+@contextmanager
+def alone_with(programs: Iterable[Program]) -> Iterator[None]:
+    """Within the block this thread alone may run these programs."""
+    with ExitStack() as held:
+        for program in sorted(set(programs), key=id):  # one order of locks for everybody
+            held.enter_context(program.alone())
+        yield
+
+
 class _Programs:
     """Programs by what they compute, so that equal graphs share one.
 
@@ -482,6 +502,7 @@ _alive: WeakSet[Program] = WeakSet()
 
 def _begin_after_fork() -> None:
     programs.begin_after_fork()
+    arenas.begin_after_fork()
     for program in list(_alive):
         program.begin_after_fork()
 
