@@ -6,6 +6,8 @@ VENV := .venv
 PARITY := .venv-parity
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
+# A process for every core, and a file of tests in one of them.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
 
 # What chainrule is measured against, each in an environment of its own.
 PEERS := torch jax keras sklearn
@@ -24,7 +26,7 @@ demo: $(VENV)/.ready-run ## train on real handwritten digits and show one step i
 	@$(VENV)/bin/chainrule demo
 
 test: $(VENV)/.ready-dev ## run the tests; some of them: make test ARGS="tests/ir -x"
-	@$(VENV)/bin/python -m pytest -q $(ARGS)
+	@$(VENV)/bin/python -m pytest -q $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.ready-dev ## check style and formatting
 	@$(VENV)/bin/ruff check .
@@ -41,7 +43,7 @@ docs: $(VENV)/.ready-dev ## run every Python block of README.md and docs/
 	@$(VENV)/bin/python tools/snippets.py
 
 parity: $(PARITY)/.ready ## compare with PyTorch and Keras (downloads both)
-	@KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(PARITY)/bin/python -m pytest -q tests/parity
+	@KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(PARITY)/bin/python -m pytest -q $(WORKERS) tests/parity
 
 bench: $(VENV)/.ready-run $(PEERS:%=.venv-bench-%/.ready) ## a quick look at the speed beside four peers (downloads them); in full: make bench ARGS=mlp
 	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),--quick)

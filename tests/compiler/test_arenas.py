@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from chainrule import ops
-from chainrule.compiler.program import Program
 from chainrule.compiler.arenas import Arenas, address_of, arenas
+from chainrule.compiler.program import Program
 from chainrule.errors import OutOfBoundsError
 from chainrule.ir import trace
 from chainrule.ir.graph import Graph, evaluate

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.arenas import address_of
 from chainrule.compiler.interpret import Part
 from chainrule.compiler.passage import Passage
-from chainrule.compiler.arenas import address_of
 from chainrule.compiler.program import Program, alone_with, programs
 from chainrule.compiler.rooms import Room, StateBuffer, rooms
 from chainrule.ir.dtype import as_dtype

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.arenas import address_of, aligned
 from chainrule.compiler.cache import object_key, objects
 from chainrule.compiler.emit import I32, I64, Emitter, integer
 from chainrule.compiler.engine import (
@@ -22,7 +23,6 @@ from chainrule.compiler.engine import (
 )
 from chainrule.compiler.kernels.threefry import emit_threefry2x32
 from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
-from chainrule.compiler.arenas import address_of, aligned
 from chainrule.compiler.threads import default_threads, pool
 from chainrule.ir.dtype import int64, uint32
 

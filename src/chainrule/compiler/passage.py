@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.interpret import Part
 from chainrule.compiler.arenas import address_of
+from chainrule.compiler.interpret import Part
 from chainrule.compiler.program import Program, Stretch
 from chainrule.compiler.rooms import Room, StateBuffer
 from chainrule.ir.value import Value

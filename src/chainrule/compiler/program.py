@@ -443,7 +443,9 @@ def _entry_offset(step: Step) -> int:
 def alone_with(programs: Iterable[Program]) -> Iterator[None]:
     """Within the block this thread alone may run these programs."""
     with ExitStack() as held:
-        for program in sorted(set(programs), key=id):  # one order of locks for everybody
+        for program in sorted(
+            set(programs), key=id
+        ):  # one order of locks for everybody
             held.enter_context(program.alone())
         yield
 

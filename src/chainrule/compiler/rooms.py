@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.arenas import address_of, aligned
 from chainrule.compiler.memory import ALIGNMENT
 from chainrule.compiler.plan import state_strides
-from chainrule.compiler.arenas import address_of, aligned
 from chainrule.ir.spec import Spec
 
 Array = np.ndarray[Any, Any]
