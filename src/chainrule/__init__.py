@@ -5,6 +5,7 @@ from typing import Any
 
 from chainrule import errors, functional
 from chainrule.autodiff import (
+    RowGradient,
     checkpoint,
     custom_vjp,
     grad,
@@ -28,6 +29,7 @@ from chainrule.version import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "RowGradient",
     "SymbolicTensor",
     "Tensor",
     "Variable",

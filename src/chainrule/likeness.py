@@ -120,7 +120,8 @@ def _write_dict(value: Any, places: Places, key: Key) -> None:
 
 
 def _write_variable(value: Variable, places: Places, key: Key) -> None:
-    key += (Variable, places.get(id(value), -1), value.spec, value.trainable)
+    kept = value.spec, value.trainable, value.sparse
+    key += (Variable, places.get(id(value), -1), *kept)
     _write(value.regularizer, places, key)
     _write(value.constraint, places, key)
 

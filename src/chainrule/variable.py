@@ -33,6 +33,11 @@ class Variable:
         regularizer: a function of the value, added to the loss in training.
         constraint: a function from an updated value to the one that is kept.
 
+    Attributes:
+        carried: whether evaluation changes it too.
+        sparse: whether training moves only those rows that a batch used; see
+            `Embedding`.
+
     Example:
         >>> counter = Variable([0.0, 1.0], name="counter")
         >>> counter.assign(counter.value + 1).numpy().tolist()
@@ -60,6 +65,7 @@ class Variable:
         self.regularizer = regularizer
         self.constraint = constraint
         self.carried = False
+        self.sparse = False
 
     @property
     def spec(self) -> Spec:

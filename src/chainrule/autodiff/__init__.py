@@ -4,6 +4,7 @@ from chainrule.autodiff.batching import vmap
 from chainrule.autodiff.checkpoint import checkpoint, custom_vjp
 from chainrule.autodiff.levels import no_grad
 from chainrule.autodiff.reverse import reverse
+from chainrule.autodiff.rows import RowGradient
 from chainrule.autodiff.scan import scan
 from chainrule.autodiff.transforms import (
     grad,
@@ -16,6 +17,7 @@ from chainrule.autodiff.transforms import (
 )
 
 __all__ = [
+    "RowGradient",
     "checkpoint",
     "custom_vjp",
     "grad",

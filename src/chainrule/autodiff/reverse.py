@@ -7,10 +7,11 @@ in force, so a walk can itself be traced, batched and differentiated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
-from chainrule.autodiff.slices import met, value_of
+from chainrule.autodiff.rows import takes_rows
+from chainrule.autodiff.slices import met, met_rows, value_of
 from chainrule.errors import GradientError
 from chainrule.ir.primitive import check_differentiable
 from chainrule.ir.spec import Shape, Spec
@@ -20,7 +21,10 @@ from chainrule.ops import broadcast_to, reduce_sum, reshape
 
 
 def reverse(
-    outputs: Sequence[Value], cotangents: Sequence[Any], wrt: Sequence[Value]
+    outputs: Sequence[Value],
+    cotangents: Sequence[Any],
+    wrt: Sequence[Value],
+    tables: Container[int] = (),
 ) -> list[Any]:
     """Cotangents of `wrt`, given those of `outputs`.
 
@@ -32,9 +36,11 @@ def reverse(
         outputs: where the walk starts.
         cotangents: one per output, of its shape.
         wrt: where the walk ends; it does not go past these values.
+        tables: those among them, by identity, whose cotangents may stay rows.
 
     Returns:
-        One cotangent per value of `wrt`; None where no output depends on it.
+        One cotangent per value of `wrt`; None where no output depends on it. That of a
+        table is a `RowGradient` where nothing was done with it but to take rows.
     """
     targets = {id(value) for value in wrt}
     tape = _Tape(outputs, targets)
@@ -44,7 +50,7 @@ def reverse(
             _accumulate(sums, value, cotangent)
     for node in reversed(tape.order):
         if id(node) in tape.needed:
-            _step(node, tape, sums)
+            _step(node, tape, sums, tables)
     return [value_of(sums.get(id(value))) for value in wrt]
 
 
@@ -105,7 +111,9 @@ class _Tape:
         return any(v.spec.dtype.is_float for v in self.outputs[id(node)].values())
 
 
-def _step(node: Node, tape: _Tape, sums: dict[int, Any]) -> None:
+def _step(
+    node: Node, tape: _Tape, sums: dict[int, Any], tables: Container[int]
+) -> None:
     """Carry the cotangents of the outputs of `node` to its inputs."""
     reached = tape.outputs[id(node)]
     if not any(id(value) in sums for value in reached.values()):
@@ -119,6 +127,10 @@ def _step(node: Node, tape: _Tape, sums: dict[int, Any]) -> None:
         else value_of(sums.pop(id(value)))
         for value, spec in zip(outputs, specs, strict=True)
     ]
+    if takes_rows(node, tables):
+        table, indices = node.inputs
+        sums[id(table)] = met_rows(sums.get(id(table)), table, indices, cotangents[0])
+        return
     needed = tape.needed[id(node)]
     results = rule(needed, cotangents, outputs, node.inputs, node.params)
     for value, need, cotangent in zip(node.inputs, needed, results, strict=True):

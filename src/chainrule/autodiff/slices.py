@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autodiff.rows import Rows
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import constant
-from chainrule.ir.value import Node
+from chainrule.ir.value import Node, Value
 from chainrule.ops import add, broadcast_to, concatenate
 
 
@@ -102,6 +103,8 @@ def piece_of(cotangent: Any) -> _Piece | None:
 
 def met(present: Any, cotangent: Any) -> Any:
     """The sum of what was there, or None, and one more; slices stay side by side."""
+    if isinstance(present, Rows):
+        present = present.total().dense()
     piece = piece_of(cotangent)
     if present is None:
         return cotangent if piece is None else Slices(piece)
@@ -114,6 +117,16 @@ def met(present: Any, cotangent: Any) -> Any:
     return add(present, cotangent)
 
 
+def met_rows(present: Any, table: Value, indices: Any, rows: Any) -> Any:
+    """The sum of what was there, or None, and of rows that were taken from `table`."""
+    if isinstance(present, Rows):
+        present.add(indices, rows)
+        return present
+    total = Rows(table)
+    total.add(indices, rows)
+    return total if present is None else met(present, total.total().dense())
+
+
 def value_of(total: Any) -> Any:
-    """A sum as one value."""
-    return total.total() if isinstance(total, Slices) else total
+    """A sum as one value, or by rows."""
+    return total.total() if isinstance(total, (Slices, Rows)) else total

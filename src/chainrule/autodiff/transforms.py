@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.autodiff.batching import vmap
 from chainrule.autodiff.levels import Level
 from chainrule.autodiff.reverse import ones_like, reverse, zeros_like
+from chainrule.autodiff.rows import RowGradient, no_rows
 from chainrule.errors import ArgumentError, GradientError, ShapeError
 from chainrule.ir import tree
 from chainrule.ir.dtype import as_array
@@ -89,17 +90,53 @@ def value_and_grad(
         (5.0, [2.0, 4.0])
     """
 
+    return value_and_row_grad(function, (), argnums, has_aux)
+
+
+def value_and_row_grad(
+    function: Function,
+    tables: Sequence[bool],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+) -> Function:
+    """`value_and_grad` with gradients by rows, where a table was only taken from.
+
+    Args:
+        function: see `value_and_grad`.
+        tables: for the first leaves of the arguments, whether their gradients may be
+            rows. Such a gradient is a `RowGradient`, or a tensor where the function did
+            more with the table than to take rows of it.
+        argnums: see `value_and_grad`.
+        has_aux: see `value_and_grad`.
+
+    Example:
+        >>> import chainrule
+        >>> table = chainrule.ones((1000, 2))
+        >>> f = lambda tables: chainrule.sum(chainrule.take(tables[0], [7, 7], axis=0))
+        >>> value, (gradient,) = value_and_row_grad(f, [True])([table])
+        >>> gradient.indices.tolist(), gradient.values.tolist()
+        ([7, 7], [[1.0, 1.0], [1.0, 1.0]])
+    """
+
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         arguments = _Arguments(args, argnums)
         level = Level()
         tracked = [level.track(leaf) for leaf in arguments.leaves]
+        chosen = {
+            id(t) for t, is_table in zip(tracked, tables, strict=False) if is_table
+        }
         result = arguments.call(function, tracked, kwargs)
         value, aux = _split_aux(result, function) if has_aux else (result, None)
         value = _check_scalar(value, function)
         with level.walking():
-            cotangents = reverse([value], [ones_like(value)], tracked)
-            filled = _filled(cotangents, arguments.leaves)
-        gradient = arguments.restore([level.release(g) for g in filled])
+            cotangents = reverse([value], [ones_like(value)], tracked, chosen)
+            filled = [
+                (no_rows if id(leaf) in chosen else zeros_like)(leaf)
+                if g is None
+                else g
+                for g, leaf in zip(cotangents, tracked, strict=True)
+            ]
+        gradient = arguments.restore([_released(level, g) for g in filled])
         value = level.release(value)
         if has_aux:
             aux = tree.tree_map(lambda leaf: _release(level, leaf), aux)
@@ -107,6 +144,12 @@ def value_and_grad(
         return value, gradient
 
     return differentiated
+
+
+def _released(level: Level, gradient: Any) -> Any:
+    if isinstance(gradient, RowGradient):
+        return gradient.map(level.release)
+    return level.release(gradient)
 
 
 def _split_aux(result: Any, function: Function) -> tuple[Any, Any]:

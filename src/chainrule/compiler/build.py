@@ -9,7 +9,7 @@ from chainrule.compiler.blocks import in_blocks
 from chainrule.compiler.collapse import collapse, join_rows
 from chainrule.compiler.engine import host_target
 from chainrule.compiler.expression import Expression
-from chainrule.compiler.fuse import Group, express, is_fold
+from chainrule.compiler.fuse import UPDATES, Group, express, is_fold
 from chainrule.compiler.index import Axis, of
 from chainrule.compiler.inside import with_inside
 from chainrule.compiler.kernel import (
@@ -233,8 +233,9 @@ class KernelBuilder:
         assert node is not None
         values = [*node.inputs, root]
         params = tuple((key, int(item)) for key, item in node.params.items())
-        if node.primitive.name == "scatter_add":
-            self.codes.append((node, node.inputs[0].spec.shape[node.params["axis"]]))
+        if node.primitive.name in UPDATES:
+            axis = node.params.get("axis", 0)
+            self.codes.append((node, node.inputs[0].spec.shape[axis]))
             params += (("code", len(self.codes)),)
         kernel = LibraryKernel(
             name,

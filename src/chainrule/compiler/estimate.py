@@ -13,6 +13,7 @@ from chainrule.compiler.kernel import ContractKernel, Kernel, ScanKernel, Step
 from chainrule.compiler.plan import make_plan
 from chainrule.compiler.report import flops_of, machine_gflops
 from chainrule.compiler.threads import default_threads
+from chainrule.compiler.traffic import touched_bytes
 from chainrule.ir.graph import Graph
 
 # Shares of the multiply-add limit that kernels reach, and what beginning one costs:
@@ -67,7 +68,7 @@ def _seconds(step: Step, threads: int, bandwidth: float) -> float:
         return step.kernel.length * once
     shares = 1 + SECOND_THREAD * (threads - 1) if step.parallel else 1
     rate = machine_gflops() * 1e9 * _share(step.kernel) * shares
-    nbytes = sum(value.spec.nbytes for value in step.values)
+    nbytes = touched_bytes(step)
     return max(flops_of(step.kernel) / rate, nbytes / bandwidth) + START_SECONDS
 
 

@@ -26,7 +26,9 @@ from chainrule.ops.contract import free_axes
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 # elements are chosen by positions that are data
 CHOOSES = ("take", "take_along_axis")
-LIBRARY = ("argsort", "scatter_add", "cumulative_sum")
+LIBRARY = ("argsort", "scatter_add", "put_rows", "cumulative_sum")
+# the first input is changed at places that are data, where it lies if nobody needs it
+UPDATES = ("scatter_add", "put_rows")
 LOOP = "scan"
 COSTLY = frozenset(
     [

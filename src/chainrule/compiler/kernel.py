@@ -135,6 +135,11 @@ class LibraryKernel:
     params: tuple[tuple[str, int], ...]
     dtypes: tuple[DType, ...]
 
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """The extents of what is done: of rows that are put in place, those alone."""
+        return self.shapes[2 if self.operation == "put_rows" else -1]
+
 
 @dataclass(frozen=True)
 class Binding:

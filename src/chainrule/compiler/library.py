@@ -1,4 +1,4 @@
-"""Kernels written by hand: orders, scatters and cumulative sums.
+"""Kernels written by hand: orders, cumulative sums, and what is put at places.
 
 Each is a loop over the lines along one axis. They read and write in an order that does
 not depend on the number of threads.
@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from chainrule.compiler.emit import BYTE, I64, Emitter, integer
+from chainrule.compiler.emit import I64, Emitter, integer
 from chainrule.compiler.engine import Target
 from chainrule.compiler.kernel import LibraryKernel
 from chainrule.compiler.kernels import elementwise
-from chainrule.compiler.kernels.elementwise import element_type, number, stored_type
-from chainrule.compiler.llvm_types import IRValue, ir
+from chainrule.compiler.kernels.elementwise import element_type, number
+from chainrule.compiler.lines import SCATTER_LANES, Lines, without
+from chainrule.compiler.llvm_types import IRValue
+from chainrule.compiler.sorting import argsort
 from chainrule.errors import GraphError
-from chainrule.ir.dtype import DType, int64
+from chainrule.ir.dtype import int64
 
-ROWS = (0, 2, 3)  # the buffers of a scatter with rows: what is added to, added, given
-SCATTER_LANES = 16
+# the buffers of an update with rows: what is changed, what comes to it, what is given
+ROWS = (0, 2, 3)
 
 
 def emit_library(kernel: LibraryKernel, target: Target) -> str:
@@ -32,101 +34,16 @@ def emit_library(kernel: LibraryKernel, target: Target) -> str:
     return emitter.finish()
 
 
-class Lines:
-    """Access to a kernel's buffers, element by element."""
-
-    def __init__(self, kernel: LibraryKernel, emitter: Emitter) -> None:
-        self.kernel = kernel
-        self.emitter = emitter
-        self.builder = emitter.builder
-        self.params = dict(kernel.params)
-
-    def share(self, count: int) -> tuple[IRValue, IRValue]:
-        """This thread's part of `count` pieces."""
-        builder, emitter = self.builder, self.emitter
-        total, after = integer(count), builder.add(emitter.thread, integer(1))
-        start = builder.sdiv(builder.mul(emitter.thread, total), emitter.threads)
-        return start, builder.sdiv(builder.mul(after, total), emitter.threads)
-
-    def load(self, buffer: int, place: IRValue) -> IRValue:
-        """The element of a buffer, as it is computed with."""
-        dtype = self.kernel.dtypes[buffer]
-        pointer = self.emitter.address(buffer, place)
-        value = self.builder.load(pointer, typ=stored_type(dtype))
-        return self.emitter.register(value, dtype)
-
-    def store(self, buffer: int, place: IRValue, value: IRValue) -> None:
-        """Write an element of a buffer."""
-        dtype = self.kernel.dtypes[buffer]
-        pointer = self.emitter.address(buffer, place)
-        self.builder.store(self.emitter.memory(value, dtype), pointer)
-
-    def place(
-        self, flat: IRValue, shape: Sequence[int], strides: Sequence[int]
-    ) -> IRValue:
-        """Where the element with row-major number `flat` in `shape` lies."""
-        builder, total = self.builder, integer(0)
-        for extent, stride in reversed(list(zip(shape, strides, strict=True))):
-            position = builder.urem(flat, integer(extent))
-            flat = builder.udiv(flat, integer(extent))
-            total = builder.add(total, builder.mul(position, integer(stride)))
-        return total
-
-    # ---- along a row of memory -------------------------------------------------------
-
-    def along(
-        self, share: tuple[IRValue, IRValue], body: Callable[[IRValue, int], None]
-    ) -> None:
-        """`body(position, lanes)` for whole vectors, then for what is left of a row."""
-        builder, (first, last) = self.builder, share
-        whole = builder.and_(builder.sub(last, first), integer(-SCATTER_LANES))
-        middle = builder.add(first, whole)
-        with self.emitter.loop(first, middle, SCATTER_LANES) as position:
-            body(position, SCATTER_LANES)
-        with self.emitter.loop(middle, last) as position:
-            body(position, 1)
-
-    def copy(self, rows: Sequence[IRValue], position: IRValue, lanes: int) -> None:
-        """Elements of the first buffer to the last."""
-        source, target = (self.builder.add(row, position) for row in rows)
-        self._put(3, target, self._get(0, source, lanes))
-
-    def increase(
-        self, rows: tuple[IRValue, IRValue], position: IRValue, lanes: int
-    ) -> None:
-        """Add elements of the third buffer to those of the last."""
-        source, target = (self.builder.add(row, position) for row in rows)
-        old, update = self._get(3, target, lanes), self._get(2, source, lanes)
-        dtype = self.kernel.dtypes[0]
-        total = elementwise.ROWS["add"](self.builder, dtype, old, update)
-        self._put(3, target, total)
-
-    def _get(self, buffer: int, place: IRValue, lanes: int) -> IRValue:
-        dtype = self.kernel.dtypes[buffer]
-        kind = stored_type(dtype)
-        kind = ir.VectorType(kind, lanes) if lanes > 1 else kind
-        pointer = self.emitter.address(buffer, place)
-        return self.builder.load(pointer, typ=kind, align=dtype.itemsize)
-
-    def _put(self, buffer: int, place: IRValue, value: IRValue) -> None:
-        pointer = self.emitter.address(buffer, place)
-        self.builder.store(value, pointer, align=self.kernel.dtypes[buffer].itemsize)
-
-
-def _without(items: Sequence[int], axis: int) -> tuple[int, ...]:
-    return (*items[:axis], *items[axis + 1 :])
-
-
 def _cumulative_sum(lines: Lines) -> None:
     kernel, emitter, builder = lines.kernel, lines.emitter, lines.builder
     axis, shape = lines.params["axis"], kernel.shapes[0]
-    others = _without(shape, axis)
+    others = without(shape, axis)
     first, last = lines.share(math.prod(others))
     dtype = kernel.dtypes[0]
     cell = builder.alloca(element_type(dtype))
     with emitter.loop(first, last) as line:
         places = [
-            lines.place(line, others, _without(kernel.strides[buffer], axis))
+            lines.place(line, others, without(kernel.strides[buffer], axis))
             for buffer in (0, 1)
         ]
         builder.store(number(element_type(dtype), 0), cell)
@@ -183,7 +100,7 @@ def _scatter_rows(lines: Lines) -> None:
         emitter.loop(integer(0), integer(kernel.shapes[0][0])) as row,
     ):
         places = [builder.mul(row, integer(kernel.strides[i][0])) for i in (0, 3)]
-        lines.along(share, lambda at, lanes: lines.copy(places, at, lanes))
+        lines.along(share, lambda at, lanes: lines.copy(0, places, at, lanes))
     with emitter.loop(integer(0), integer(math.prod(positions))) as number_:
         chosen = lines.load(1, lines.place(number_, positions, kernel.strides[1]))
         index = _checked(lines, chosen, kernel.shapes[0][0])
@@ -205,8 +122,7 @@ def _scatter_columns(lines: Lines) -> None:
     elsewhere = builder.icmp_unsigned("!=", before, after)
     with emitter.loop(first, last) as piece:
         source, target = (
-            lines.place(piece, pieces, _without(kernel.strides[i], axis))
-            for i in (0, 3)
+            lines.place(piece, pieces, without(kernel.strides[i], axis)) for i in (0, 3)
         )
         # a sum that takes the place of its input in memory is there already
         with (
@@ -240,127 +156,75 @@ def _scatter_columns(lines: Lines) -> None:
             lines.store(3, place, total)
 
 
-def _checked(lines: Lines, value: IRValue, extent: int) -> IRValue:
-    """An index as a position: reported where it is outside, negative ones wrapped."""
+def _put_rows(lines: Lines) -> None:
+    """Row after row, in order; threads share what lies behind the axis."""
+    kernel, emitter, builder = lines.kernel, lines.emitter, lines.builder
+    length, count = kernel.shapes[0][0], kernel.shapes[1][0]
+    width = math.prod(kernel.shapes[0][1:])
+    if _whole_rows(kernel, 0):
+        share = emitter.part(width, SCATTER_LANES)
+    else:
+        share = lines.share(width)
+    before, after = (emitter.address(buffer, integer(0)) for buffer in (0, 3))
+    # what takes the place of its input in memory is there already
+    with (
+        emitter.only_if(builder.icmp_unsigned("!=", before, after)),
+        emitter.loop(integer(0), integer(length)) as row,
+    ):
+        _copy_row(lines, 0, (row, row), share)
+    with emitter.loop(integer(0), integer(count)) as number_:
+        place = builder.mul(number_, integer(kernel.strides[1][0]))
+        index = _checked(lines, lines.load(1, place), length, nowhere=True)
+        with emitter.only_if(builder.icmp_signed("<", index, integer(length))):
+            _copy_row(lines, 2, (number_, index), share)
+
+
+def _copy_row(
+    lines: Lines,
+    buffer: int,
+    rows: tuple[IRValue, IRValue],
+    share: tuple[IRValue, IRValue],
+) -> None:
+    """A thread's share of a row of a buffer, to a row of the last buffer."""
+    kernel, builder = lines.kernel, lines.builder
+    strides = kernel.strides[buffer], kernel.strides[3]
+    starts = [
+        builder.mul(row, integer(own[0]))
+        for row, own in zip(rows, strides, strict=True)
+    ]
+    if _whole_rows(kernel, 0):
+        lines.along(share, lambda at, lanes: lines.copy(buffer, starts, at, lanes))
+        return
+    rest = kernel.shapes[0][1:]
+    with lines.emitter.loop(*share) as element:
+        ends = [lines.place(element, rest, own[1:]) for own in strides]
+        source, target = map(builder.add, starts, ends)
+        lines.store(3, target, lines.load(buffer, source))
+
+
+def _checked(
+    lines: Lines, value: IRValue, extent: int, nowhere: bool = False
+) -> IRValue:
+    """An index as a position: reported where it is outside, negative ones wrapped.
+
+    With `nowhere` the extent itself is allowed, and stands for what is reported too.
+    """
     b, dtype = lines.builder, lines.kernel.dtypes[1]
     wide = elementwise.convert(b, dtype, int64, value)
     low = b.icmp_signed("<", wide, integer(-extent))
-    high = b.icmp_signed(">=", wide, integer(extent))
+    high = b.icmp_signed(">" if nowhere else ">=", wide, integer(extent))
     wrong = b.or_(low, high)
     status = lines.emitter.status_argument()
     old = b.load(status, typ=I64)
     b.store(b.select(wrong, integer(lines.params["code"]), old), status)
     negative = b.icmp_signed("<", wide, integer(0))
     wrapped = b.select(negative, b.add(wide, integer(extent)), wide)
-    return b.select(wrong, integer(0), wrapped)
-
-
-def _argsort(lines: Lines) -> None:
-    """A stable order by insertion into runs that are merged, bottom up.
-
-    Each thread has room for two orders of a line in its own part of the scratch memory.
-    """
-    kernel, emitter, builder = lines.kernel, lines.emitter, lines.builder
-    axis, shape = lines.params["axis"], kernel.shapes[0]
-    length = shape[axis]
-    others = _without(shape, axis)
-    first, last = lines.share(math.prod(others))
-    own = builder.mul(emitter.thread, integer(workspace_bytes(kernel)))
-    order = builder.gep(emitter.extra_argument(0), [own], source_etype=BYTE)
-    other = builder.gep(order, [integer(length)], source_etype=I64)
-    with emitter.loop(first, last) as line:
-        source, target = (
-            lines.place(line, others, _without(kernel.strides[i], axis)) for i in (0, 1)
-        )
-        sorter = _Sorter(lines, source, kernel.strides[0][axis])
-        result = sorter.sort(order, other, length)
-        with emitter.loop(integer(0), integer(length)) as step:
-            value = builder.load(builder.gep(result, [step], source_etype=I64), typ=I64)
-            place = builder.add(
-                target, builder.mul(step, integer(kernel.strides[1][axis]))
-            )
-            lines.store(1, place, value)
-
-
-def workspace_bytes(kernel: LibraryKernel) -> int:
-    """The scratch memory that each thread needs."""
-    if kernel.operation != "argsort":
-        return 0
-    return 16 * kernel.shapes[0][dict(kernel.params)["axis"]]
-
-
-class _Sorter:
-    """Merge sort of the positions along one line."""
-
-    def __init__(self, lines: Lines, source: IRValue, stride: int) -> None:
-        self.lines = lines
-        self.builder = lines.builder
-        self.source = source
-        self.stride = stride
-        self.dtype: DType = lines.kernel.dtypes[0]
-        self.descending = bool(lines.params["descending"])
-
-    def key(self, position: IRValue) -> IRValue:
-        place = self.builder.mul(position, integer(self.stride))
-        return self.lines.load(0, self.builder.add(self.source, place))
-
-    def before(self, later: IRValue, earlier: IRValue) -> IRValue:
-        """Whether the element of the later run goes strictly before the earlier one."""
-        b = self.builder
-        x, y = self.key(later), self.key(earlier)
-        pair = (y, x) if self.descending else (x, y)
-        less = elementwise.ROWS["less"](b, self.dtype, *pair)
-        if not self.dtype.is_float:
-            return less
-        missing = b.fcmp_unordered("uno", y, y)
-        return b.or_(less, b.and_(missing, b.fcmp_ordered("ord", x, x)))
-
-    def sort(self, order: IRValue, other: IRValue, length: int) -> IRValue:
-        """Fill `order` with positions and merge runs of doubling length."""
-        builder, emitter = self.builder, self.lines.emitter
-        with emitter.loop(integer(0), integer(length)) as step:
-            builder.store(step, builder.gep(order, [step], source_etype=I64))
-        source, target, run = order, other, 1
-        while run < length:
-            with emitter.loop(integer(0), integer(length), 2 * run) as start:
-                self._merge(source, target, start, run, length)
-            source, target, run = target, source, 2 * run
-        return source
-
-    def _merge(
-        self, source: IRValue, target: IRValue, start: IRValue, run: int, length: int
-    ) -> None:
-        b = self.builder
-        middle = self._least(b.add(start, integer(run)), length)
-        end = self._least(b.add(start, integer(2 * run)), length)
-        with b.goto_entry_block():
-            left, right = b.alloca(I64), b.alloca(I64)
-        b.store(start, left)
-        b.store(middle, right)
-        with self.lines.emitter.loop(start, end) as place:
-            i, j = b.load(left, typ=I64), b.load(right, typ=I64)
-            left_done = b.icmp_signed(">=", i, middle)
-            right_done = b.icmp_signed(">=", j, end)
-            # an exhausted run is not read behind its end
-            safe_i = b.select(left_done, start, i)
-            safe_j = b.select(right_done, start, j)
-            x = b.load(b.gep(source, [safe_i], source_etype=I64), typ=I64)
-            y = b.load(b.gep(source, [safe_j], source_etype=I64), typ=I64)
-            wins = b.or_(left_done, self.before(y, x))
-            take = b.and_(b.not_(right_done), wins)
-            b.store(b.select(take, y, x), b.gep(target, [place], source_etype=I64))
-            one, zero = integer(1), integer(0)
-            b.store(b.add(i, b.select(take, zero, one)), left)
-            b.store(b.add(j, b.select(take, one, zero)), right)
-
-    def _least(self, value: IRValue, limit: int) -> IRValue:
-        b = self.builder
-        inside = b.icmp_signed("<", value, integer(limit))
-        return b.select(inside, value, integer(limit))
+    return b.select(wrong, integer(extent if nowhere else 0), wrapped)
 
 
 WRITERS: dict[str, Callable[[Lines], None]] = {
-    "argsort": _argsort,
+    "argsort": argsort,
     "cumulative_sum": _cumulative_sum,
+    "put_rows": _put_rows,
     "scatter_add": _scatter_add,
 }

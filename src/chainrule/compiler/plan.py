@@ -9,7 +9,7 @@ from functools import partial
 from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
 from chainrule.compiler.frugal import in_frugal_order
-from chainrule.compiler.fuse import Group, Grouping, depends, find_roots
+from chainrule.compiler.fuse import UPDATES, Group, Grouping, depends, find_roots
 from chainrule.compiler.index import of
 from chainrule.compiler.junctions import junctions
 from chainrule.compiler.kernel import (
@@ -78,7 +78,7 @@ def make_plan(
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
-    graph = separate_states(drop_dead(separate_outputs(graph)))
+    graph = separate_states(drop_dead(separate_outputs(graph, donations)))
     kept = junctions(graph, find_roots(graph, forced))
     wholes = _wholes(graph, (forced, kept), donations, layouts)
     graph, forced = wholes.graph, forced | wholes.computed()
@@ -170,6 +170,8 @@ def _donate(
     copies: list[tuple[Value, Value]] = []
     for source, target in donations:
         value, output = graph.inputs[source], graph.outputs[target]
+        if output is value:
+            continue
         home = grouping.home[id(output)]
         readers = [g for g in grouping.groups if id(value) in g.reads and g is not home]
         late = any(depends(reader, home) for reader in readers)
@@ -195,7 +197,7 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     if group.kind == "scan":
         return False
     if group.kind == "library":
-        return _is_added_to(group, value)
+        return _is_updated(group, value)
     if value.spec.shape != group.domain:
         return False
     roots = group.roots
@@ -211,13 +213,13 @@ def _reads_in_place(grouping: Grouping, group: Group, value: Value) -> bool:
     )
 
 
-def _is_added_to(group: Group, value: Value) -> bool:
-    """Whether `group` scatters into `value`, and reads it for nothing else."""
+def _is_updated(group: Group, value: Value) -> bool:
+    """Whether `group` changes some places of `value`, and reads it for nothing else."""
     node = group.roots[0].node
     assert node is not None
     first, *others = node.inputs
     return (
-        node.primitive.name == "scatter_add"
+        node.primitive.name in UPDATES
         and first is value
         and all(other is not value for other in others)
     )
@@ -343,8 +345,9 @@ def _assemble(
     else:
         own = apart or _shared(built.values(), stored)
         ordered = _in_order(groups, dict(zip(built, own, strict=True)))
+    given = {id(value) for value in graph.inputs}
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
-    outside = {id(value) for value in (*graph.inputs, *graph.outputs)} - inside
+    outside = given | ({id(value) for value in graph.outputs} - inside)
     lives = _lifetimes(ordered, stored, outside)
     if apart:  # a thread may be anywhere
         lives = [replace(life, first=0, last=len(ordered)) for life in lives]

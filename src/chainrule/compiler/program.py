@@ -34,7 +34,7 @@ from chainrule.compiler.kernel import (
     Step,
 )
 from chainrule.compiler.kernels.gemm import gemm_library
-from chainrule.compiler.library import emit_library, workspace_bytes
+from chainrule.compiler.library import emit_library
 from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
 from chainrule.compiler.pace import Pace
@@ -42,6 +42,7 @@ from chainrule.compiler.plan import make_plan
 from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
 from chainrule.compiler.report import Report, make_report
 from chainrule.compiler.runner import runner
+from chainrule.compiler.sorting import workspace_bytes
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
@@ -385,8 +386,10 @@ class Program:
         """Median seconds of one kernel on one thread, on memory of its own."""
         entry, _ = runner()
         step = self.plan.steps[position]
-        room = [_workbench(self.plan.stores[id(v)]) for v in step.values]
-        words = [address_of(array) for array in room]
+        # what is written over its input in the program, is here
+        owners = [self.plan.over.get(id(value), value) for value in step.values]
+        room = {id(v): _workbench(self.plan.stores[id(v)]) for v in owners}
+        words = [address_of(room[id(owner)]) for owner in owners]
         status, scratch = np.zeros(1, np.int64), aligned(workspace(step.kernel))
         words += [address_of(status), address_of(scratch)]
         at = _entry_offset(step)

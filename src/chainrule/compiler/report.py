@@ -30,6 +30,7 @@ from chainrule.compiler.kernel import (
     ScanKernel,
 )
 from chainrule.compiler.llvm_types import ir
+from chainrule.compiler.traffic import touched_bytes
 
 REPETITIONS = 15
 FREE = frozenset({"load", "number", "position", "local", "cast", "bitcast"})
@@ -43,7 +44,7 @@ class KernelCost:
         name: the layer and the first operation.
         shape: extents of its loops.
         flops: arithmetic operations; an elementary function counts as one.
-        nbytes: bytes of the buffers that it touches.
+        nbytes: bytes that it touches of its buffers, at most.
         seconds: median time on one thread.
         share: of the machine's multiply-add limit, from 0 to 1.
         parallel: whether threads share it.
@@ -126,7 +127,7 @@ def make_report(program: Measurable) -> Report:
     for position, step in enumerate(program.plan.steps):
         seconds = program.time_kernel(position, REPETITIONS)
         flops = flops_of(step.kernel)
-        nbytes = sum(value.spec.nbytes for value in step.values)
+        nbytes = touched_bytes(step)
         share = flops / seconds / (limit * 1e9) if seconds else 0.0
         rows.append(
             KernelCost(
@@ -154,7 +155,7 @@ def shape_of(kernel: Kernel) -> tuple[int, ...]:
     if isinstance(kernel, ScanKernel):
         return (kernel.length,)
     if isinstance(kernel, LibraryKernel):
-        return kernel.shapes[-1]
+        return kernel.domain
     if isinstance(kernel, ContractKernel):
         axes = (*kernel.outer, kernel.m, kernel.n)
         return (*(a.extent for a in axes), math.prod(kernel.sums))
@@ -170,7 +171,7 @@ def flops_of(kernel: Kernel) -> int:
     if isinstance(kernel, ScanKernel):
         return kernel.length * sum(flops_of(step.kernel) for step in kernel.plan.steps)
     if isinstance(kernel, LibraryKernel):
-        return math.prod(kernel.shapes[-1])
+        return math.prod(kernel.domain)
     if isinstance(kernel, ContractKernel):
         axes = (*kernel.outer, kernel.m, kernel.n)
         points = math.prod(axis.extent for axis in axes)

@@ -107,7 +107,7 @@ def own_buffers(
     """
     strangers: set[int] = set()
     touched: set[int] = set()
-    for buffer, offset in _accesses(kernel):
+    for buffer, offset in accesses(kernel):
         touched.add(buffer)
         value = values[buffer]
         shape, strides = value.spec.shape, stores[id(value)].strides
@@ -131,7 +131,7 @@ def _stays_at(offset: Index, axis: Axis, stride: int) -> bool:
     return low >= 0 and high < stride
 
 
-def _accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
+def accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
     """Every buffer with an offset at which it is read or written."""
     if isinstance(kernel, LibraryKernel | ScanKernel):
         return

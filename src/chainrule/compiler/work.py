@@ -28,7 +28,7 @@ def work_of(kernel: Kernel) -> int:
     if isinstance(kernel, ScanKernel):
         return kernel.length * sum(step.work for step in kernel.plan.steps)
     if isinstance(kernel, LibraryKernel):
-        return 8 * math.prod(kernel.shapes[-1])
+        return 8 * math.prod(kernel.domain)
     if isinstance(kernel, ContractKernel):
         points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
         return points * (math.prod(kernel.sums) + 8 * len(kernel.stages)) // 8

@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.autodiff.transforms import value_and_grad
+from chainrule.autodiff.rows import dense
 from chainrule.explain.observe import Observer, Visit, activation_name
 from chainrule.explain.step_trace import Array, LayerTrace, Weight
 from chainrule.functional import random
 from chainrule.ir.dtype import widen
 from chainrule.ir.trace import constant
-from chainrule.training.step import Parts, State, augmented, constrain, measure_loss
+from chainrule.training.step import (
+    Parts,
+    State,
+    augmented,
+    constrain,
+    differentiate,
+    measure_loss,
+)
 from chainrule.variable import current_values, substitute
 
 
@@ -65,12 +72,12 @@ class _Step:
         trainable, frozen = self.state["trainable"], self.state["frozen"]
         self.forward(trainable, frozen)
         zeros = [constant(np.zeros_like(v.data)) for v in self.observer.observed]
-        differentiated = value_and_grad(
+        (loss, (y_pred, new_frozen)), gradients = differentiate(
             lambda weights, errors: self.forward(weights, frozen, errors),
-            argnums=(0, 1),
-            has_aux=True,
+            self.parts.trainable,
+            trainable,
+            zeros,
         )
-        (loss, (y_pred, new_frozen)), gradients = differentiated(trainable, zeros)
         visits = self.observer.visits
         # as if they came from a scaled loss, for the update divides them again
         optimizer = self.state["optimizer"]
@@ -105,7 +112,7 @@ class _Step:
                 variable.name,
                 variable.path,
                 widen(before.data),
-                widen(gradient.data),
+                widen(dense(gradient).data),
                 widen(after.data),
             )
             for variable, before, gradient, after in columns

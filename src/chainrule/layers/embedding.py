@@ -22,12 +22,18 @@ class Embedding(Layer):
         embeddings_constraint: a limit of the vectors.
         mask_zero: whether 0 stands for no word, so that layers behind skip such steps.
         weights: the vectors to begin with, an array, or a list of one.
+        sparse: whether training moves only the vectors that a batch used. The time of a
+            step then depends on the batch, and not on `input_dim`. Optimizers move what
+            they remember of other vectors neither: see `Optimizer`. By default all are
+            moved, by gradients of 0.
         **options: see `LayerOptions`.
 
     Raises:
         ArgumentError: when a length is no positive integer, or a number is out of
             range; the latter is found where numbers are there: outside of compiled
             steps.
+            Also when `sparse` vectors have a regularizer or a constraint, for these
+            are about all vectors at every step.
         ShapeError: when `weights` has another shape.
 
     Example:
@@ -45,6 +51,7 @@ class Embedding(Layer):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
+        sparse: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -55,6 +62,8 @@ class Embedding(Layer):
         self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = bool(mask_zero)
         self.supports_masking = self.mask_zero
+        self.sparse = bool(sparse)
+        self._check_sparse()
         if weights is not None:
             self.build_for((None, None))
             listed = isinstance(weights, (list, tuple)) and len(weights) == 1
@@ -69,6 +78,7 @@ class Embedding(Layer):
             regularizer=self.embeddings_regularizer,
             constraint=self.embeddings_constraint,
         )
+        self.embeddings.sparse = self.sparse
 
     def call(self, inputs: Tensor) -> Tensor:
         """A vector for each number."""
@@ -77,8 +87,14 @@ class Embedding(Layer):
             inputs = functional.astype(inputs, "int32")
         shape = (*inputs.shape, self.output_dim)
         flat = functional.reshape(inputs, (-1,))
-        found = functional.take(self.embeddings.value, flat, axis=0)
-        return functional.reshape(found, shape)
+        return functional.reshape(self._look_up(flat), shape)
+
+    def _look_up(self, flat: Tensor) -> Tensor:
+        if not self.sparse:
+            return functional.take(self.embeddings.value, flat, axis=0)
+        # what was taken is cast, and not the table: its gradient is that of rows
+        found = functional.take(self.embeddings.held, flat, axis=0)
+        return functional.astype(found, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """True for every number but 0; None without `mask_zero`.
@@ -88,6 +104,18 @@ class Embedding(Layer):
             [[True, False]]
         """
         return functional.not_equal(inputs, 0) if self.mask_zero else None
+
+    def _check_sparse(self) -> None:
+        """Refuse what is about all vectors at every step."""
+        for name in ("embeddings_regularizer", "embeddings_constraint"):
+            if self.sparse and getattr(self, name) is not None:
+                raise ArgumentError(
+                    f"{name} is about all vectors at every step, and sparse=True moves "
+                    "only those that a batch used",
+                    where=self.name,
+                    got=f"sparse=True, {name}={getattr(self, name)!r}",
+                    fix=f"sparse=False, or {name}=None",
+                )
 
     def _check_range(self, inputs: Tensor) -> None:
         """Refuse numbers without a vector, where there are numbers."""
@@ -125,6 +153,8 @@ class ReversibleEmbedding(Embedding):
         embeddings_regularizer: see `Embedding`.
         embeddings_constraint: see `Embedding`.
         mask_zero: see `Embedding`.
+        sparse: see `Embedding`; only with `tie_weights=False`, for the way back uses
+            all vectors.
         reverse_dtype: the dtype of the way back; that of the layer by default.
         logit_soft_cap: if given, scores are `tanh(score / cap) * cap`.
         **options: see `LayerOptions`.
@@ -151,6 +181,7 @@ class ReversibleEmbedding(Embedding):
         mask_zero: bool = False,
         reverse_dtype: DTypeLike | None = None,
         logit_soft_cap: float | None = None,
+        sparse: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
@@ -160,9 +191,17 @@ class ReversibleEmbedding(Embedding):
             embeddings_regularizer,
             embeddings_constraint,
             mask_zero,
+            sparse=sparse,
             **options,
         )
         self.tie_weights = tie_weights
+        if self.sparse and tie_weights:
+            raise ArgumentError(
+                "the way back uses all vectors, so that training moves all of them",
+                where=self.name,
+                got="sparse=True, tie_weights=True",
+                fix="sparse=False, or tie_weights=False",
+            )
         self.reverse_dtype = None if reverse_dtype is None else as_dtype(reverse_dtype)
         self.logit_soft_cap = logit_soft_cap
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule import optimizers
-from chainrule.autodiff.transforms import value_and_grad
 from chainrule.errors import ChainruleError
 from chainrule.functional import mean, random, square
 from chainrule.ir import tree
@@ -22,6 +21,7 @@ from chainrule.ir.value import Node
 from chainrule.layers.collected import collected_losses
 from chainrule.layers.host import entered
 from chainrule.ops import add
+from chainrule.training.step import differentiate
 from chainrule.variable import current_values, substitute
 
 
@@ -173,7 +173,7 @@ def _step(model: Any, optimizer: Any, rows: int) -> tuple[Graph, int, int]:
                         total.append(mean(square(value)))
                 return _sum(total), current_values(frozen)
 
-        (value, after), gradients = value_and_grad(loss, has_aux=True)(params)
+        (value, after), gradients = differentiate(loss, trainable, params)
         params, state = optimizer.update(gradients, state, params, value=value)
         return [*params, *tree.flatten(state)[0], *after, value]
 

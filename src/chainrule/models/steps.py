@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.autodiff.reverse import zeros
-from chainrule.autodiff.transforms import value_and_grad
 from chainrule.errors import ArgumentError
 from chainrule.ir import tree
 from chainrule.ir.dtype import float64
@@ -16,7 +15,7 @@ from chainrule.metrics import Mean, Metric
 from chainrule.models.objective import Objective
 from chainrule.models.own import Own
 from chainrule.ops import add, cast
-from chainrule.training.step import no_loss
+from chainrule.training.step import differentiate, no_loss
 from chainrule.training.streams import unpack
 from chainrule.training.targets import Targets
 from chainrule.variable import current_values, substitute
@@ -145,7 +144,8 @@ class Steps(Layer):
                 None.
 
         Returns:
-            What the function gave, and a gradient for each variable.
+            What the function gave, and a gradient for each variable; a `RowGradient`
+            where the variable is that of an `Embedding(sparse=True)`.
         """
         chosen = self.trainable_variables if variables is None else list(variables)
         ids = {id(variable) for variable in chosen}
@@ -157,8 +157,8 @@ class Steps(Layer):
                 value, aux = result if has_aux else (result, None)
                 return value, (aux, current_values(others))
 
-        differentiated = value_and_grad(inner, has_aux=True)
-        (value, (aux, left)), gradients = differentiated(current_values(chosen))
+        values = current_values(chosen)
+        (value, (aux, left)), gradients = differentiate(inner, chosen, values)
         for variable, new in zip(others, left, strict=True):
             if new is not variable.value:
                 variable.assign(new)  # moving statistics

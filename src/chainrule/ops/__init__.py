@@ -41,7 +41,7 @@ from chainrule.ops.elementwise import (
     tanh,
     trunc,
 )
-from chainrule.ops.index import argsort, scatter_add, take, take_along_axis
+from chainrule.ops.index import argsort, put_rows, scatter_add, take, take_along_axis
 from chainrule.ops.logic import (
     bitcast,
     bitwise_and,
@@ -141,6 +141,7 @@ __all__ = [
     "pad",
     "permute_dims",
     "power",
+    "put_rows",
     "random_bits",
     "reduce_all",
     "reduce_any",

@@ -20,7 +20,7 @@ from chainrule.ir.trace import constant
 from chainrule.ops.create import iota
 from chainrule.ops.define import Array, check_dtype, operation, same_dtype
 from chainrule.ops.elementwise import add, multiply
-from chainrule.ops.logic import cast, less, where
+from chainrule.ops.logic import cast, equal, less, logical_and, logical_not, where
 from chainrule.ops.movement import broadcast_to, permute_dims, reshape
 
 NUMBERS = (*SIGNED, *UNSIGNED, *FLOATS)
@@ -205,6 +205,103 @@ scatter_add = operation(
     dtypes=NUMBERS,
     samples=_scatter_samples,
     batch=_scatter_batch,
+    traits=[Trait.INDEXING],
+)
+
+# ---- put_rows ------------------------------------------------------------------------
+
+
+def _put_spec(x: Spec, indices: Spec, rows: Spec) -> Spec:
+    _check_indices("put_rows", indices)
+    same_dtype("put_rows", (x, rows))
+    if x.ndim < 1 or indices.ndim != 1 or rows.shape != indices.shape + x.shape[1:]:
+        raise ShapeError(
+            "each index needs a row of the shape of those that are there",
+            where="put_rows",
+            got=f"{x}, {indices}, {rows}",
+            expected="(n, ...), (k,), (k, ...)",
+        )
+    return x
+
+
+def _put_reference(x: Array, indices: Array, rows: Array) -> Array:
+    """x with `rows[i]` in the place of `x[indices[i]]`, in order: the last one stays.
+
+    The index `len(x)` is that of no row, and what comes with it is put nowhere.
+    """
+    length = len(x)
+    inside = indices != length
+    _check_bounds("put_rows", indices[inside], length)
+    result = np.array(x, copy=True)
+    result[indices[inside]] = rows[inside]
+    return result
+
+
+def _put_into_rule(g: Any, y: Any, x: Any, indices: Any, rows: Any) -> Any:
+    zeros = broadcast_to(constant(0, dtype=g.spec.dtype), shape=rows.spec.shape)
+    return put_rows(g, indices, zeros)
+
+
+def _put_rule(g: Any, y: Any, x: Any, indices: Any, rows: Any) -> Any:
+    length, count = x.spec.shape[0], indices.spec.shape[0]
+    zeros = broadcast_to(constant(0, dtype=g.spec.dtype), shape=rows.spec.shape)
+    if not length or not count:
+        return zeros
+    # only what was put last into a row is there
+    number = iota(shape=(count,), axis=0, dtype=int64)
+    none = broadcast_to(constant(-1, dtype=int64), shape=(length,))
+    last = put_rows(none, indices, number)
+    outside = equal(indices, length)
+    safe = where(outside, 0, indices)
+    stays = logical_and(logical_not(outside), equal(take(last, safe, axis=0), number))
+    shape = (count, *(1,) * (rows.spec.ndim - 1))
+    wide = broadcast_to(reshape(stays, shape=shape), shape=rows.spec.shape)
+    return where(wide, take(g, safe, axis=0), zeros)
+
+
+def _put_batch(
+    size: int, batched: Sequence[bool], inputs: Sequence[Any], params: Params
+) -> list[Any]:
+    x, indices, rows = (
+        value if has else broadcast_to(value, shape=(size, *value.spec.shape))
+        for value, has in zip(inputs, batched, strict=True)
+    )
+    length, count = x.spec.shape[1], indices.spec.shape[1]
+    rest = x.spec.shape[2:]
+    wide = cast(indices, dtype=int64)
+    flat = where(
+        equal(wide, length), size * length, _rows_of_examples(wide, size, length)
+    )
+    result = put_rows(
+        reshape(x, shape=(size * length, *rest)),
+        reshape(flat, shape=(size * count,)),
+        reshape(rows, shape=(size * count, *rest)),
+    )
+    return [reshape(result, shape=x.spec.shape)]
+
+
+def _put_samples() -> Iterable[Sample]:
+    random = np.random.default_rng(17)
+    for shape, count in [
+        ((5, 3), 4),
+        ((7,), 9),
+        ((3, 2, 20), 2),
+        ((4, 2), 0),
+        ((0, 4), 3),
+    ]:
+        indices = random.integers(-shape[0], shape[0] + 1, (count,))
+        rows = random.normal(size=(count, *shape[1:]))
+        yield Sample((random.normal(size=shape), indices, rows))
+
+
+put_rows = operation(
+    "put_rows",
+    spec=_put_spec,
+    reference=_put_reference,
+    vjp=per_input(_put_into_rule, None, _put_rule),
+    dtypes=ALL,
+    samples=_put_samples,
+    batch=_put_batch,
     traits=[Trait.INDEXING],
 )
 

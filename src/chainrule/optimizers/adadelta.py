@@ -41,6 +41,8 @@ class Adadelta(Optimizer):
         0.5918
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

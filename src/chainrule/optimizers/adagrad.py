@@ -40,6 +40,8 @@ class Adagrad(Optimizer):
         0.95
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -33,6 +33,8 @@ class Adam(Optimizer):
         0.9
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -42,6 +42,8 @@ class Adamax(Optimizer):
         0.9
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from chainrule import functional
+from chainrule.autodiff.rows import dense
 from chainrule.configurable import Registry, parameters, snake_case
 from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
@@ -13,6 +14,7 @@ from chainrule.ir import tree
 from chainrule.optimizers.groups import Exclusions, excluded, multipliers_of
 from chainrule.optimizers.options import Checked, ClippingOptions, OptimizerOptions
 from chainrule.optimizers.rates import as_rate, rate_at
+from chainrule.optimizers.rows import Gradient, merged
 from chainrule.optimizers.transforms import (
     Moment,
     Transformation,
@@ -38,6 +40,13 @@ class Optimizer(Checked):
     `init` and `update` are pure functions of trees; training steps use these. `apply`
     changes variables in place, for loops written by hand.
 
+    Of a table whose gradient is a `RowGradient`, that of `Embedding(sparse=True)`, the
+    rows that the step used are moved, with their part of all that the optimizer
+    remembers, by the very formula for a whole parameter; other rows stay as they are,
+    and so do their moving means, momentum and weight decay. `clipnorm` and
+    `global_clipnorm` measure the whole gradient. With `gradient_accumulation_steps` all
+    rows are moved, and `use_ema` averages all, used or not.
+
     Args:
         learning_rate: the step size, or a function of the number of steps so far.
         weight_decay: at each step weights shrink by this share of the learning rate.
@@ -58,6 +67,7 @@ class Optimizer(Checked):
     """
 
     full_batch = False  # whether all rows must be one batch
+    moves_rows = False  # whether it can move single rows of a table
 
     def __init__(
         self,
@@ -102,9 +112,11 @@ class Optimizer(Checked):
         of their own.
 
         Raises:
-            ArgumentError: when a pattern of `learning_rate_multipliers` fits none.
+            ArgumentError: when a pattern of `learning_rate_multipliers` fits none, or a
+                variable is `sparse` and this optimizer cannot move single rows.
         """
         self._variables = list(variables)
+        self._check_rows()
         multipliers_of(self.name, self._paths(), self.learning_rate_multipliers or {})
 
     def exclude_from_weight_decay(
@@ -155,7 +167,7 @@ class Optimizer(Checked):
 
     def update(
         self,
-        grads: Sequence[Tensor],
+        grads: Sequence[Gradient],
         state: Any,
         params: Sequence[Tensor],
         value: Tensor | None = None,
@@ -163,7 +175,7 @@ class Optimizer(Checked):
         """The parameters and the state after one update.
 
         Args:
-            grads: a gradient for each parameter.
+            grads: a gradient for each parameter, a tensor or a `RowGradient`.
             state: of `init`, or of the update before.
             params: the parameters.
             value: the loss at `params`, for optimizers that search along a line.
@@ -175,7 +187,9 @@ class Optimizer(Checked):
             grads = [g / self.loss_scale_factor for g in grads]
         state = {**state, "learning_rate": rate}
         if self.gradient_accumulation_steps:
-            new, state = self._accumulate(grads, state, params, value)
+            new, state = self._accumulate(
+                [dense(g) for g in grads], state, params, value
+            )
         else:
             count = functional.astype(step + 1, "float64")
             new, slots = self._step(grads, state, params, Moment(count, [], value))
@@ -213,7 +227,7 @@ class Optimizer(Checked):
         """`state` with the learning rate that is set now."""
         return {**state, "learning_rate": rate_at(self._learning_rate, state["step"])}
 
-    def apply(self, grads: Sequence[Tensor], variables: Sequence[Variable]) -> None:
+    def apply(self, grads: Sequence[Gradient], variables: Sequence[Variable]) -> None:
         """Update variables in place.
 
         Example:
@@ -235,7 +249,7 @@ class Optimizer(Checked):
             variable.assign(value)
 
     def apply_gradients(
-        self, grads_and_variables: Iterable[tuple[Tensor, Variable]]
+        self, grads_and_variables: Iterable[tuple[Gradient, Variable]]
     ) -> None:
         """`apply`, with pairs of a gradient and its variable."""
         pairs = list(grads_and_variables)
@@ -341,13 +355,16 @@ class Optimizer(Checked):
         """The parameters after weight decay and the transformations."""
         rates = self._rates(state["learning_rate"], params)
         decays = self._decays(params)
+        rows, grads = merged(grads)
+        moment = Moment(moment.step, rates, moment.value, rows)
+        read = [moment.read(place, p) for place, p in enumerate(params)]
         decayed = [
             p - p * (rate * decay) if decay else p
-            for p, rate, decay in zip(params, rates, decays, strict=True)
+            for p, rate, decay in zip(read, rates, decays, strict=True)
         ]
-        moment = Moment(moment.step, rates, moment.value)
         updates, slots = self._chain().update(grads, state["slots"], decayed, moment)
-        return [p + u for p, u in zip(decayed, updates, strict=True)], slots
+        columns = enumerate(zip(params, decayed, updates, strict=True))
+        return [moment.write(place, p, d + u) for place, (p, d, u) in columns], slots
 
     def _average(
         self, params: list[Tensor], state: Any
@@ -393,6 +410,24 @@ class Optimizer(Checked):
     def _weight_decays(self, params: Sequence[Tensor]) -> list[float]:
         """The weight decay of each parameter, were none excluded."""
         return [self.weight_decay or 0.0] * len(params)
+
+    def _check_rows(self) -> None:
+        """Refuse tables of which single rows are moved, where that cannot be."""
+        for variable in self._variables:
+            if variable.sparse and not self._can_move_rows(variable):
+                kinds = {kind.__name__: kind for kind in REGISTRY.entries.values()}
+                able = [name for name, kind in kinds.items() if kind.moves_rows]
+                raise ArgumentError(
+                    "a step of this optimizer depends on all rows of a table, and "
+                    "cannot move only those that a batch used",
+                    where=self.name,
+                    got=f"{variable.path}, of an Embedding(..., sparse=True)",
+                    expected=f"one of {', '.join(able)}",
+                    fix="sparse=False, or optimizer='adam'",
+                )
+
+    def _can_move_rows(self, variable: Variable) -> bool:
+        return self.moves_rows
 
     def _know(self, params: Sequence[Tensor], why: str) -> None:
         """Refuse to go on when it is not known which variables the parameters are."""

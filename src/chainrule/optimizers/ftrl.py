@@ -45,6 +45,8 @@ class Ftrl(Optimizer):
         [0.971, 0.0]
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -42,6 +42,8 @@ class Lion(Optimizer):
         [0.75, -2.75]
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -11,6 +11,7 @@ from chainrule.errors import ArgumentError
 from chainrule.functional.promotion import Tensor
 from chainrule.ir import tree
 from chainrule.optimizers.base import REGISTRY, LearningRate, Optimizer
+from chainrule.optimizers.rows import Gradient, numbers
 from chainrule.optimizers.transforms import like
 from chainrule.variable import Variable
 
@@ -90,6 +91,9 @@ class LossScaleOptimizer(Optimizer):
         """What the loss is multiplied by in the next step, as far as `state` knows."""
         return self.initial_scale if self.state is None else float(self.state[SCALE])
 
+    def _can_move_rows(self, variable: Variable) -> bool:
+        return self.inner_optimizer._can_move_rows(variable)
+
     def build(self, variables: Sequence[Variable]) -> None:
         """Learn which variables the parameters are; see `Optimizer.build`."""
         super().build(variables)
@@ -120,7 +124,7 @@ class LossScaleOptimizer(Optimizer):
 
     def update(
         self,
-        grads: Sequence[Tensor],
+        grads: Sequence[Gradient],
         state: Any,
         params: Sequence[Tensor],
         value: Tensor | None = None,
@@ -131,7 +135,7 @@ class LossScaleOptimizer(Optimizer):
         plain = [g / like(scale, g) for g in grads]
         finite = reduce(
             functional.logical_and,
-            [functional.all(functional.isfinite(g)) for g in plain],
+            [functional.all(functional.isfinite(numbers(g))) for g in plain],
         )
 
         def choose(then: Tensor, otherwise: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from chainrule.optimizers.transforms import (
     mix,
     norm,
 )
+from chainrule.variable import Variable
 
 
 class Muon(Optimizer):
@@ -60,6 +61,8 @@ class Muon(Optimizer):
         >>> [[round(x, 1) for x in row] for row in w.tolist()]
         [[3.9, 0.0], [0.0, 1.9]]
     """
+
+    moves_rows = True
 
     def __init__(
         self,
@@ -122,18 +125,23 @@ class Muon(Optimizer):
     ) -> tuple[list[Tensor], Any]:
         steps, new = [], {"momentum": [], "square": []}  # type: ignore[var-annotated]
         slots = zip(state["momentum"], state["square"], strict=True)
-        columns = zip(updates, slots, params, moment.rates, strict=True)
-        for u, (mean, square), p, rate in columns:
-            if square is None:
-                mean = self.momentum * mean + u
+        columns = enumerate(zip(updates, slots, params, moment.rates, strict=True))
+        for place, (u, (old, older), p, rate) in columns:
+            square = older
+            if older is None:
+                mean = self.momentum * old + u
                 step = -rate * self._rounded(u, mean)
             else:
-                mean = mix(mean, u, self.adam_beta_1)
-                square = mix(square, functional.square(u), self.adam_beta_2)
+                mean = mix(moment.read(place, old), u, self.adam_beta_1)
+                square = mix(
+                    moment.read(place, older), functional.square(u), self.adam_beta_2
+                )
                 root = functional.sqrt(missing_share(self.adam_beta_2, moment.step, p))
                 scale = root / missing_share(self.adam_beta_1, moment.step, p)
                 divisor = functional.sqrt(square) + self.epsilon
                 step = -(rate * self.adam_lr_ratio) * ((mean * scale) / divisor)
+                mean = moment.write(place, old, mean)
+                square = moment.write(place, older, square)
             steps.append(step)
             new["momentum"].append(mean)
             new["square"].append(square)
@@ -154,17 +162,23 @@ class Muon(Optimizer):
             return x
         return x * (math.sqrt(max(rows, columns)) * self.rms_rate)
 
+    def _can_move_rows(self, variable: Variable) -> bool:
+        return self._is_left(variable.path, 2)
+
     def _left_to_adam(self, params: Tensors) -> list[bool]:
         if self.exclude_layers:
             self._know(params, "exclude_layers")
         known = len(self._variables) == len(params)
         paths = self._paths() if known else [""] * len(params)
-        return [
-            p.ndim != 2
+        pairs = zip(params, paths, strict=True)
+        return [self._is_left(path, p.ndim) for p, path in pairs]
+
+    def _is_left(self, path: str, ndim: int) -> bool:
+        return (
+            ndim != 2
             or (self.exclude_embeddings and "embedding" in path.lower())
             or any(re.search(pattern, path) for pattern in self.exclude_layers)
-            for p, path in zip(params, paths, strict=True)
-        ]
+        )
 
     def _weight_decays(self, params: Tensors) -> list[float]:
         left = self._left_to_adam(params)

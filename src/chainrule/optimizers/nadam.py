@@ -45,6 +45,8 @@ class Nadam(Optimizer):
         0.894
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -83,10 +85,12 @@ class Nadam(Optimizer):
         of_mean, of_update = ahead / (1 - product * ahead), (1 - now) / (1 - product)
         steps, means, squares = [], [], []
         columns = zip(updates, params, state["mean"], state["square"], strict=True)
-        for u, p, mean, square in columns:
-            means.append(mix(mean, u, self.beta_1))
-            squares.append(mix(square, functional.square(u), self.beta_2))
-            forward = like(of_mean, p) * means[-1] + like(of_update, p) * u
-            spread = squares[-1] / missing_share(self.beta_2, moment.step, p)
+        for place, (u, p, old, older) in enumerate(columns):
+            mean = mix(moment.read(place, old), u, self.beta_1)
+            square = mix(moment.read(place, older), functional.square(u), self.beta_2)
+            means.append(moment.write(place, old, mean))
+            squares.append(moment.write(place, older, square))
+            forward = like(of_mean, p) * mean + like(of_update, p) * u
+            spread = square / missing_share(self.beta_2, moment.step, p)
             steps.append(forward / (functional.sqrt(spread) + self.epsilon))
         return steps, {"product": product, "mean": means, "square": squares}

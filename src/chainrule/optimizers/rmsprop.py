@@ -37,6 +37,8 @@ class RMSprop(Optimizer):
         0.8
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.001,

@@ -34,6 +34,8 @@ class SGD(Optimizer):
         (0.5, 1)
     """
 
+    moves_rows = True
+
     def __init__(
         self,
         learning_rate: Any = 0.01,

@@ -14,6 +14,7 @@ from typing import Any
 
 from chainrule import functional
 from chainrule.functional.promotion import Tensor
+from chainrule.optimizers.rows import Rows
 
 Tensors = Sequence[Tensor]
 Slots = dict[str, Tensor]
@@ -42,11 +43,24 @@ class Moment:
         step: the number of the update, from 1 (float64, 0-d: exact to 2**53).
         rates: the learning rate of each parameter, in its dtype.
         value: the loss at the parameters, where it is known.
+        rows: for each parameter the rows that are moved, or None where all are; nothing
+            at all where that is so of every parameter.
     """
 
     step: Tensor
     rates: Tensors
     value: Tensor | None = None
+    rows: Sequence[Rows | None] = ()
+
+    def read(self, place: int, slot: Tensor) -> Tensor:
+        """What is moved of a slot of the parameter at `place`."""
+        rows = self.rows[place] if self.rows else None
+        return slot if rows is None else rows.read(slot)
+
+    def write(self, place: int, slot: Tensor, new: Tensor) -> Tensor:
+        """The slot with `new` in the place of what `read` gave."""
+        rows = self.rows[place] if self.rows else None
+        return new if rows is None else rows.write(slot, new)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,9 @@ def chain(*parts: Transformation) -> Transformation:
 def per_parameter(starts: Mapping[str, Start], rule: Rule) -> Transformation:
     """The same rule for every parameter by itself.
 
+    Where only some rows of a parameter are moved, the rule is given those rows of the
+    parameter and of its slots, which must have its shape.
+
     Args:
         starts: from a parameter to the first value of a slot, by the slots' names.
         rule: `(update, slots, param, instant)` to `(update, slots)`.
@@ -118,11 +135,11 @@ def per_parameter(starts: Mapping[str, Start], rule: Rule) -> Transformation:
         slots: dict[str, list[Tensor]] = {name: [] for name in starts}
         columns = zip(updates, params, moment.rates, strict=True)
         for place, (u, p, rate) in enumerate(columns):
-            own = {name: state[name][place] for name in starts}
+            own = {name: moment.read(place, state[name][place]) for name in starts}
             u, new = rule(u, own, p, Instant(moment.step, rate))
             changed.append(u)
             for name in starts:
-                slots[name].append(new[name])
+                slots[name].append(moment.write(place, state[name][place], new[name]))
         return changed, slots
 
     return Transformation(init, update)

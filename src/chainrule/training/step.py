@@ -9,11 +9,13 @@ so that it can be compiled as a whole. Its state is one tree:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.autodiff.transforms import value_and_grad
+from chainrule.autodiff.rows import RowGradient
+from chainrule.autodiff.transforms import value_and_row_grad
 from chainrule.errors import ArgumentError
 from chainrule.functional import random
 from chainrule.ir import tree
@@ -24,6 +26,10 @@ from chainrule.training.targets import Targets
 from chainrule.variable import Variable, current_values, substitute
 
 State = dict[str, Any]
+DENSE = (
+    "{}: more is done with it in a step than to look up rows, or that is done within a "
+    "loop or a checkpoint. All its rows are moved then, as with sparse=False"
+)
 Step = Callable[[State, Any], tuple[State, Any]]
 
 
@@ -180,6 +186,34 @@ def _updated(parts: Parts, state: State, found: Measured, batch: Any) -> State:
     )
 
 
+def differentiate(
+    function: Callable[..., Any], variables: Sequence[Variable], *args: Any
+) -> Any:
+    """The value of `function(*args)`, more that it gives, and its gradients.
+
+    Those of variables that are `sparse` are kept by rows.
+
+    Args:
+        function: gives `(scalar, anything)` for values of the variables, and whatever
+            else is differentiated.
+        variables: the variables.
+        args: their values, a list; and lists of others.
+
+    Returns:
+        `((scalar, anything), gradients)`, the gradients of each argument where there
+        are several.
+    """
+    argnums = tuple(range(len(args))) if len(args) > 1 else 0
+    tables = [variable.sparse for variable in variables]
+    differentiated = value_and_row_grad(function, tables, argnums, has_aux=True)
+    found, gradients = differentiated(*args)
+    of_variables = gradients[0] if len(args) > 1 else gradients
+    for variable, gradient in zip(variables, of_variables, strict=True):
+        if variable.sparse and not isinstance(gradient, RowGradient):
+            warnings.warn(DENSE.format(variable.path), UserWarning, stacklevel=2)
+    return found, gradients
+
+
 def constrain(parts: Parts, trainable: Sequence[Any]) -> list[Any]:
     """Updated values of the trainable variables, each within its constraint."""
     pairs = zip(parts.trainable, trainable, strict=True)
@@ -224,8 +258,9 @@ def make_train_step(parts: Parts) -> Step:
                 kept = found.losses, found.y_pred, current_values(parts.frozen)
                 return parts.optimizer.scale_loss(loss, state["optimizer"]), kept
 
-        differentiated = value_and_grad(forward, has_aux=True)
-        (_, (losses, y_pred, frozen)), gradients = differentiated(state["trainable"])
+        (_, (losses, y_pred, frozen)), gradients = differentiate(
+            forward, parts.trainable, state["trainable"]
+        )
         trainable, optimizer = parts.optimizer.update(
             gradients, state["optimizer"], state["trainable"], losses["loss"]
         )

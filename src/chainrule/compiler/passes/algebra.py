@@ -10,8 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from chainrule.ir.dtype import as_array, widen
 from chainrule.ir.primitive import PRIMITIVES
+from chainrule.ir.spec import Spec
 from chainrule.ir.value import Node, Value
 
 Apply = Callable[[Any, tuple[Value, ...], dict[str, Any]], Value]
@@ -173,6 +176,24 @@ def _chosen(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None
     return a if a is b and _fits(a, node) else None
 
 
+def _put_if(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
+    # where(c, x with rows put into it, x) -> x with rows put into it where c holds, so
+    # that a table that keeps its place is not walked
+    condition, a, b = inputs
+    for changed, other, holds in ((a, b, True), (b, a, False)):
+        made = changed.node
+        if made is None or made.primitive.name != "put_rows" or condition.spec.shape:
+            continue
+        table, indices, rows = made.inputs
+        if table is other:
+            nowhere = np.array(table.spec.shape[0], indices.spec.dtype.numpy)
+            number = Value(Spec((), indices.spec.dtype), nowhere)
+            pair = (indices, number) if holds else (number, indices)
+            chosen = apply(node.primitive, (condition, *pair), {})
+            return apply(made.primitive, (table, chosen, rows), {})
+    return None
+
+
 def _slice_all(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None:
     # the slice of everything -> x
     return inputs[0] if _fits(inputs[0], node) else None
@@ -191,6 +212,6 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "broadcast_to": (_same_shape, _broadcast_twice),
     "permute_dims": (_in_order, _permute_twice),
     "slice": (_slice_all,),
-    "where": (_chosen,),
+    "where": (_chosen, _put_if),
     **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), (_over_nothing,)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.compiler.passes.rebuild import Builder, Environment
@@ -12,16 +13,24 @@ from chainrule.ops import identity, permute_dims
 from chainrule.ops.contract import free_axes
 
 
-def separate_outputs(graph: Graph) -> Graph:
+def separate_outputs(graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> Graph:
     """`graph` with outputs that are distinct and computed by nodes.
 
-    An output that is an input, a constant or an earlier output becomes a copy.
+    An output that is an input, a constant or an earlier output becomes a copy; but not
+    one that is the very input whose place in memory it takes.
+
+    Args:
+        graph: what is computed.
+        donations: pairs of an input and the output that takes its place.
     """
     copies = Builder()
     seen: set[int] = set()
     outputs: list[Value] = []
-    for value in graph.outputs:
-        if value.node is None or id(value) in seen or _is_state(value):
+    donors = {target: graph.inputs[source] for source, target in donations}
+    for place, value in enumerate(graph.outputs):
+        stays = donors.get(place) is value and id(value) not in seen
+        made = value.node is not None and id(value) not in seen
+        if not stays and (not made or _is_state(value)):
             (value,) = copies.apply(identity.primitive, (value,), {})
         seen.add(id(value))
         outputs.append(value)
