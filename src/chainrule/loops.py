@@ -10,8 +10,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -29,6 +30,27 @@ from chainrule.tracing import Traced
 SHARED_TRACES = 64  # steps that are kept for others that compute the same
 SHARED_BYTES = 1 << 20  # of constants in a graph, at most, for it to be kept
 MOST_ALIKE = 64  # of what state, or data, may look like in one table
+
+
+class Lent:
+    """Something that lies in a loop, and is read once, when somebody asks for it.
+
+    Args:
+        read: reads it.
+
+    Attributes:
+        value: what was read, or None.
+    """
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read: Callable[[], Any] | None = read
+        self.value: Any = None
+
+    def __call__(self) -> Any:
+        """What it is."""
+        if self._read is not None:
+            self.value, self._read = self._read(), None
+        return self.value
 
 
 class Loop:
@@ -67,6 +89,7 @@ class Loop:
         self._step = step
         self._fed: Any = None
         self._loops: Loops = make_loop(backend)
+        self._lent: WeakSet[Lent] = WeakSet()
         self._table = Table() if shared is None else tables.get((shared, name))
         self._own: dict[tuple[Data, int], Traced] = {}  # what is not shared
         self._state: State
@@ -78,6 +101,9 @@ class Loop:
         Raises:
             ShapeError: when the arrays of `data` differ in their number of rows.
         """
+        for lent in self._lent:
+            lent()
+        self._lent.clear()
         self._state, values = self._table.state_like(state)
         self._fed = None
         self._loops.begin([np.asarray(x.data) for x in values], self._take(data))
@@ -130,6 +156,35 @@ class Loop:
         """What the state has under the key `part`."""
         places, structure = self._state.parts[part]
         return self._tree(structure, places, self._loops.read(places))
+
+    def lend(self, part: str, place: int | None = None) -> Lent:
+        """What the state has under a key, to be read when somebody asks for it.
+
+        It is read at the latest when the loop begins anew.
+
+        Args:
+            part: the key.
+            place: which of its leaves; all of them where None.
+
+        Example:
+            >>> import chainrule
+            >>> loop = Loop(lambda state, x: ({"sum": state["sum"] + 1}, None))
+            >>> loop.begin({"sum": chainrule.asarray(0)}, np.ones(3, dtype="float32"))
+            >>> lent = loop.lend("sum", 0)
+            >>> loop.run(np.arange(3), batch_size=1)
+            >>> loop.begin((), ())
+            >>> lent().item()
+            3
+        """
+        read = self.read if place is None else partial(self._read_leaf, place)
+        lent = Lent(partial(read, part))
+        self._lent.add(lent)
+        return lent
+
+    def _read_leaf(self, place: int, part: str) -> Any:
+        """One of the leaves under a key."""
+        at = self._state.parts[part][0][place]
+        return new_value(self._state.specs[at], self._loops.read([at])[0])
 
     def write(self, part: str, values: Any) -> None:
         """Replace what the state has under the key `part`."""

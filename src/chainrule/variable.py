@@ -56,9 +56,11 @@ class Variable:
         if dtype is None and isinstance(value, (list, float)):
             dtype = "float32"
         data = value.data if isinstance(value, Value) else value
-        self._value = constant(
+        self._held: Any = constant(
             np.array(data), dtype=None if dtype is None else as_dtype(dtype)
         )
+        self._source: Callable[[], Any] | None = None
+        self._spec: Spec = self._held.spec
         self.name = name
         self.path = name
         self.trainable = trainable
@@ -70,8 +72,7 @@ class Variable:
     @property
     def spec(self) -> Spec:
         """Shape and dtype."""
-        spec: Spec = self._value.spec
-        return spec
+        return self._spec
 
     @property
     def shape(self) -> Shape:
@@ -137,6 +138,29 @@ class Variable:
     def adopt(self, value: Any) -> None:
         """Hold `value`, of the same shape and dtype, without a copy of its numbers."""
         self._value = value
+
+    def lie_in(self, source: Callable[[], Any]) -> None:
+        """Hold what `source` gives, which is not asked before somebody asks for it."""
+        self._held, self._source = None, source
+
+    @property
+    def kept(self) -> Any:
+        """What stands for its numbers: their tensor, or where they are read from."""
+        return self._held if self._source is None else self._source
+
+    @property
+    def _value(self) -> Any:
+        if self._source is not None:
+            self._value = self._source()
+        return self._held
+
+    @_value.setter
+    def _value(self, value: Any) -> None:
+        self._held, self._source = value, None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All attributes, for copies, which need numbers of their own."""
+        return {**vars(self), "_held": self._value, "_source": None}
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers."""

@@ -30,17 +30,23 @@ _one_at_a_time = threading.RLock()
 def train(model: Any, given: Given) -> dict[str, Any]:
     """Take a step; see `Model.train_on_batch`."""
     runtime, examples = _prepare(model, given, "train_on_batch")
-    store = runtime.store
-    state = store.training(random.next_key(), constant(np.array(0, np.int64)))
-    loop = runtime.train
-    loop.begin(state, examples.tree)
+    store, loop = runtime.store, runtime.train
+    key, step = random.next_key(), constant(np.array(0, np.int64))
+    if store.lies_in(loop):  # since the last batch, and nobody changed it
+        store.parts.optimizer.build(store.parts.trainable)  # it may serve others too
+        loop.feed(examples.tree)
+        parts = {"key": key, "step": step, "metrics": store.fresh_metrics}
+        for part, value in parts.items():
+            loop.write(part, value)
+    else:
+        loop.begin(store.training(key, step), examples.tree)
     try:
         loop.run(np.arange(examples.rows), examples.rows)
-        after = loop.state()
-    finally:
+    except BaseException:
         loop.begin((), ())
-    store.keep(after)
-    return read_metrics(store.parts, after["metrics"])
+        raise
+    store.lend(loop)
+    return read_metrics(store.parts, loop.read("metrics"))
 
 
 def test(model: Any, given: Given) -> dict[str, Any]:

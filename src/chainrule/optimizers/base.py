@@ -96,7 +96,7 @@ class Optimizer(Checked):
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.learning_rate_multipliers = learning_rate_multipliers
-        self.state: Any = None
+        self._state: Any = None
         self._variables: list[Variable] = []
         self._exclusions = Exclusions()
         self._check_options()
@@ -262,6 +262,17 @@ class Optimizer(Checked):
             final = self.finalize(params, self.state)
             for variable, value in zip(var_list, final, strict=True):
                 variable.assign(value)
+
+    @property
+    def state(self) -> Any:
+        """What it remembers; a function without arguments, if set, is asked for it."""
+        if callable(self._state):
+            self._state = self._state()
+        return self._state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._state = state
 
     @property
     def iterations(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chainrule import functional
@@ -98,14 +99,17 @@ class Together:
         return [member.state for member in self.members]
 
     @state.setter
-    def state(self, states: Sequence[Any]) -> None:
-        for member, state in zip(self.members, states, strict=True):
-            member.state = state
+    def state(self, states: Sequence[Any] | Callable[[], Sequence[Any]]) -> None:
+        for place, member in enumerate(self.members):
+            if callable(states):
+                member.state = partial(_item, states, place)
+            else:
+                member.state = states[place]
 
     @property
-    def learning_rate(self) -> tuple[float, ...]:
-        """The step sizes of all."""
-        return tuple(member.learning_rate for member in self.members)
+    def fixed_learning_rate(self) -> tuple[float | None, ...]:
+        """The step sizes of all that have fixed ones."""
+        return tuple(member.fixed_learning_rate for member in self.members)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Learn which variables there are."""
@@ -137,6 +141,10 @@ class Together:
         """Within the block the optimizers go on from these states."""
         with bound(self.members, "state", states):
             yield
+
+
+def _item(states: Callable[[], Sequence[Any]], place: int) -> Any:
+    return states()[place]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.loops import Lent, Loop
 from chainrule.training.step import Parts, State, initial_metrics
 
 
@@ -25,9 +26,21 @@ class Store:
             parts.optimizer.build(parts.trainable)
         if optimizer_state is None and parts.optimizer is not None:
             optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
-        self.optimizer_state = optimizer_state
+        self._optimizer_state = optimizer_state
+        self._loop: Loop | None = None
         self._seen: list[Any] = []
         self.fresh_metrics = initial_metrics(parts)
+
+    @property
+    def optimizer_state(self) -> Any:
+        """The state of the optimizer."""
+        if isinstance(self._optimizer_state, Lent):
+            self._optimizer_state = self._optimizer_state()
+        return self._optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: Any) -> None:
+        self._optimizer_state, self._loop = state, None
 
     def training(self, key: Any, step: Any) -> State:
         """The state of a train step, with metrics at their start.
@@ -77,6 +90,19 @@ class Store:
         self.optimizer_state = self.parts.optimizer.state = state["optimizer"]
         self._note()
 
+    def lend(self, loop: Loop) -> None:
+        """Have all lie in a loop, to be read from there when somebody asks for it."""
+        for part in ("trainable", "frozen"):
+            for place, variable in enumerate(getattr(self.parts, part)):
+                variable.lie_in(loop.lend(part, place))
+        self.optimizer_state = self.parts.optimizer.state = loop.lend("optimizer")
+        self._loop = loop
+        self._note()
+
+    def lies_in(self, loop: Loop) -> bool:
+        """Whether the loop has what was lent from it, as it was."""
+        return self._loop is loop and not self.changed
+
     def finish(self) -> None:
         """Give the variables the values that the optimizer ends training with.
 
@@ -95,11 +121,16 @@ class Store:
         """Whether someone else changed a variable or the optimizer since."""
         now = self._contents()
         pairs = zip(now[:-1], self._seen[:-1], strict=True)
-        return now[-1] != self._seen[-1] or any(a is not b for a, b in pairs)
+        return now[-1] != self._seen[-1] or not all(_same(a, b) for a, b in pairs)
 
     def _note(self) -> None:
         self._seen = self._contents()
 
     def _contents(self) -> list[Any]:
-        values = [variable.value for variable in self.parts.variables]
-        return [*values, self.parts.optimizer.learning_rate]
+        kept = [variable.kept for variable in self.parts.variables]
+        return [*kept, self.parts.optimizer.fixed_learning_rate]
+
+
+def _same(now: Any, seen: Any) -> bool:
+    """Whether a variable holds what it held, if only read by now."""
+    return now is seen or (isinstance(seen, Lent) and now is seen.value)

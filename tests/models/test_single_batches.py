@@ -1,0 +1,192 @@
+"""Training in single batches, while the weights stay where the step has them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import layers, optimizers
+from chainrule.compiler.native_loop import NativeLoop
+from chainrule.loops import Loop
+
+Array = np.ndarray[Any, Any]
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(24, 3)).astype("float32")
+Y = X[:, :1] - X[:, 1:2]
+BATCHES = [slice(0, 8), slice(8, 16), slice(16, 21), slice(0, 8)]
+
+
+def network(optimizer: Any = "adam", rate: float = 0.0) -> Any:
+    parts = [layers.Dense(4, "tanh"), layers.BatchNormalization()]
+    parts += [layers.Dropout(rate)] if rate else []
+    model = cr.Sequential([layers.Input((3,)), *parts, layers.Dense(1)])
+    random = np.random.default_rng(1)
+    model.set_weights([random.random(w.shape) for w in model.get_weights()])
+    model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+def step(model: Any, rows: slice) -> Any:
+    return model.train_on_batch(X[rows], Y[rows])
+
+
+def same(found: list[Array], wanted: list[Array]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was copied: states into loops, and states out of them."""
+    found: list[str] = []
+    begin, state = NativeLoop.begin, NativeLoop.state
+
+    def begin_and_tell(self: Any, values: Any, data: Any) -> None:
+        found.append("in")
+        begin(self, values, data)
+
+    def state_and_tell(self: Any) -> Any:
+        found.append("out")
+        return state(self)
+
+    monkeypatch.setattr(NativeLoop, "begin", begin_and_tell)
+    monkeypatch.setattr(NativeLoop, "state", state_and_tell)
+    return found
+
+
+def test_whoever_looks_in_between_changes_nothing() -> None:
+    one, other = network(), network()
+    seen = []
+    for rows in BATCHES:
+        assert step(one, rows) == step(other, rows)
+        seen.append([*other.get_weights(), other.optimizer.iterations])
+        other.predict(X, verbose=0)
+        other.evaluate(X, Y, verbose=0)
+    same(one.get_weights(), other.get_weights())
+    assert [weights[-1] for weights in seen] == [1, 2, 3, 4]
+    assert any((a != b).any() for a, b in zip(seen[0][:-1], seen[1][:-1], strict=True))
+
+
+def test_weights_are_not_copied_from_batch_to_batch(begun: list[str]) -> None:
+    model = network()
+    for rows in BATCHES:
+        step(model, rows)
+    assert begun == ["in"]
+    model.get_weights()
+    step(model, BATCHES[0])
+    assert begun == ["in"]
+
+
+def test_it_is_what_fit_does() -> None:
+    one, other = network(), network()
+    for rows in BATCHES[:2]:
+        step(one, rows)
+    other.fit(X[:16], Y[:16], batch_size=8, shuffle=False, verbose=0)
+    same(one.get_weights(), other.get_weights())
+    one.fit(X, Y, epochs=2, seed=3, verbose=0)
+    other.fit(X, Y, epochs=2, seed=3, verbose=0)
+    assert step(one, BATCHES[0]) == step(other, BATCHES[0])
+    same(one.get_weights(), other.get_weights())
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_what_others_change_counts(look: bool) -> None:
+    def changed(look: bool) -> list[Array]:
+        model = network(optimizers.SGD(0.1, momentum=0.9))
+        step(model, BATCHES[0])
+        if look:
+            model.get_weights()
+        kernel = model.layers[-1].kernel
+        kernel.assign(np.ones((4, 1), np.float32))
+        step(model, BATCHES[1])
+        model.optimizer.learning_rate = 0.01
+        step(model, BATCHES[2])
+        weights: list[Array] = model.get_weights()
+        return weights
+
+    by_hand = network(optimizers.SGD(0.1, momentum=0.9))
+    for number, rows in enumerate(BATCHES[:3]):
+        if number == 1:
+            weights = by_hand.get_weights()
+            weights[-2] = np.ones((4, 1), np.float32)
+            by_hand.set_weights(weights)
+        by_hand.optimizer.learning_rate = 0.01 if number == 2 else 0.1
+        step(by_hand, rows)
+    same(changed(look), by_hand.get_weights())
+    assert not np.array_equal(by_hand.get_weights()[-2], np.ones((4, 1)))
+
+
+def test_copies_have_numbers_of_their_own() -> None:
+    model = network()
+    step(model, BATCHES[0])
+    variable = copy.deepcopy(model.layers[-1].kernel)
+    before = model.layers[-1].kernel.numpy()
+    step(model, BATCHES[1])
+    np.testing.assert_array_equal(variable.numpy(), before)
+    assert not np.array_equal(model.layers[-1].kernel.numpy(), before)
+
+
+def test_models_that_share_layers_take_turns() -> None:
+    results = []
+    for look in (False, True):
+        shared = layers.Dense(2, kernel_initializer="ones")
+        models = []
+        for _ in range(2):
+            start = layers.Input((3,))
+            last = layers.Dense(1, kernel_initializer="ones")
+            models.append(cr.Model(start, last(shared(start))))
+            models[-1].compile(optimizers.Adam(0.1), "mse")
+        for rows in BATCHES:
+            for model in models:
+                step(model, rows)
+                if look:
+                    shared.get_weights()
+        results.append([w for model in models for w in model.get_weights()])
+    same(*results)
+
+
+def test_one_optimizer_for_two_models() -> None:
+    optimizer = optimizers.Adam(0.1)
+    models = [network(optimizer), network(optimizer)]
+    alone = network(optimizers.Adam(0.1))
+    for rows in BATCHES:
+        found = [step(model, rows) for model in models]
+        assert found[0] == found[1] == step(alone, rows)
+    same(models[1].get_weights(), alone.get_weights())
+
+
+def test_a_model_is_saved_as_it_is(tmp_path: Any) -> None:
+    model = network()
+    for rows in BATCHES[:2]:
+        step(model, rows)
+    model.save(tmp_path / "model.chainrule")
+    again = cr.load_model(tmp_path / "model.chainrule")
+    same(again.get_weights(), model.get_weights())
+    assert step(again, BATCHES[2]) == step(model, BATCHES[2])
+    same(again.get_weights(), model.get_weights())
+
+
+def test_dropout_differs_from_batch_to_batch() -> None:
+    cr.set_seed(0)
+    model = network(optimizers.SGD(0.0), rate=0.5)
+    losses = {step(model, BATCHES[0])[0] for _ in range(4)}
+    assert len(losses) == 4
+
+
+def test_what_was_lent_is_read_before_the_loop_begins_anew() -> None:
+    def add(state: Any, x: Any) -> Any:
+        return {"sum": [value + cr.sum(x) for value in state["sum"]]}, None
+
+    loop = Loop(add)
+    loop.begin({"sum": [cr.asarray(0.0), cr.asarray(5.0)]}, np.ones(4, np.float32))
+    lent, whole = loop.lend("sum", 1), loop.lend("sum")
+    loop.run(np.arange(4), 2)
+    assert lent.value is None
+    loop.begin({"sum": [cr.asarray(1.0), cr.asarray(1.0)]}, np.ones(4, np.float32))
+    assert lent().item() == 9.0
+    assert [value.item() for value in whole()] == [4.0, 9.0]
+    assert lent() is lent.value
