@@ -81,6 +81,38 @@ def test_weights_are_not_copied_from_batch_to_batch(begun: list[str]) -> None:
     assert begun == ["in"]
 
 
+class Looking(cr.callbacks.Callback):
+    """Looks at the weights after some batches, or at none."""
+
+    def __init__(self, batches: Any = ()) -> None:
+        super().__init__()
+        self.batches = batches
+        self.seen: list[Array] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch in self.batches:
+            self.seen.append(self.model.layers[-1].kernel.numpy())
+
+
+def test_callbacks_after_batches_copy_what_they_look_at(begun: list[str]) -> None:
+    found = []
+    for callback in (Looking(), Looking([1, 2])):
+        begun.clear()
+        model = network()
+        model.fit(X, Y, batch_size=8, epochs=3, seed=3, verbose=0, callbacks=[callback])
+        # once to begin, and once to leave the memory to others
+        assert begun == ["in", "in"]
+        found.append(model.get_weights())
+    same(*found)
+    assert len(callback.seen) == 6
+    assert any(
+        (a != b).any() for a, b in zip(callback.seen, callback.seen[1:], strict=False)
+    )
+    plain = network()
+    plain.fit(X, Y, batch_size=8, epochs=3, seed=3, verbose=0)
+    same(found[0], plain.get_weights())
+
+
 def test_it_is_what_fit_does() -> None:
     one, other = network(), network()
     for rows in BATCHES[:2]:

@@ -56,6 +56,24 @@ def test_step_layer_operation_and_sample_are_named(row, attended):
     assert "99" in error.got
 
 
+@pytest.mark.parametrize("changed", ["weights", "rate"])
+def test_the_step_is_named_where_a_callback_changed_something(changed):
+    def change(batch, logs=None):
+        if batch != 2:
+            return
+        if changed == "weights":
+            model.layers[-1].kernel.assign(np.full((3, 1), 1e30, np.float32))
+        else:
+            model.optimizer.learning_rate = 1e38
+
+    model = make()
+    error = caught(model, callbacks=[LambdaCallback(on_train_batch_end=change)])
+    assert error.where.startswith(
+        "step 4 of epoch 1" if changed == "weights" else "step"
+    )
+    assert "of epoch 1" in error.where
+
+
 def test_the_row_is_that_of_the_data_when_shuffled():
     x = X.copy()
     x[55, 2] = 99.0

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -415,6 +415,23 @@ class Fit:
             if epoch is not None and is_finite(state["trainable"]):
                 self._know(epoch, steps, state)
 
+    def _lend(self, epoch: int, steps: int) -> None:
+        """Have the variables lie in the loop, for whoever looks after a batch.
+
+        Args:
+            epoch: the epoch that is under way.
+            steps: how many of its steps are done.
+        """
+        self.store.lend(self.loop)
+        self._newer = False
+        assert self._known is not None
+        if self.source.continues:  # no step is taken again
+            self._known = replace(self._known, epoch=epoch, steps=steps)
+        elif time.monotonic() - self._kept > KEEP_EVERY:
+            state = self.loop.state()
+            if is_finite(state["trainable"]):
+                self._know(epoch, steps, state)
+
     def _know(self, epoch: int, steps: int, state: State) -> None:
         self._known, self._kept = Known(epoch, steps, state), time.monotonic()
 
@@ -466,12 +483,11 @@ class Fit:
             batch = pieces.steps - 1
             self.callbacks.call("on_train_batch_begin", batch, {})
             if self.store.changed:
-                self._refresh()
+                self._refresh(place.epoch, batch)
             self.loop.run(rows, size)
-            self._newer = True
             logs = self._logs()
             self._check_finite(place.epoch, logs)
-            self._keep(place.epoch, pieces.steps)
+            self._lend(place.epoch, pieces.steps)
             self.progress.advance(pieces.rows, logs)
             self.callbacks.call("on_train_batch_end", batch, logs)
             if self.stopped() or self._late():
@@ -488,7 +504,7 @@ class Fit:
             return
         if self.resume.is_due(int(self.loop.read("step")), interrupt.requested):
             if self.store.changed:
-                self._refresh()
+                self._refresh(epoch, steps)
             place = Place(epoch, steps, begun=True)
             self.resume.write(place, self.loop.state(), self.callbacks, history)
 
@@ -504,11 +520,12 @@ class Fit:
             state = self.store.present(self.key, self.loop.read("step"))
             self.resume.write(place, state, self.callbacks, history)
 
-    def _refresh(self) -> None:
+    def _refresh(self, epoch: int, steps: int) -> None:
         """Hand the loop weights that a callback changed in the middle of an epoch."""
         state = self.store.training(self.key, self.loop.read("step"))
         for part in ("trainable", "frozen", "optimizer"):
             self.loop.write(part, state[part])
+        self._know(epoch, steps, state)
 
     def _late(self) -> bool:
         return time.monotonic() > self._until
