@@ -1,11 +1,12 @@
 """A step of a classifier of words, by the size of its vocabulary.
 
-    python -m benchmarks.sparse_rows SYSTEM ROWS [--dense]
+    python -m benchmarks.sparse_rows SYSTEM ROWS [--dense] [--single]
 
 The network is an embedding of ROWS x 64, the mean over the words of a text, and a
 layer of 4 classes; a step takes 32 texts of 64 words, forward, backward and update,
 with Adam, or with what each system moves rows of embeddings by. SYSTEM is `chainrule`
 or `torch`. What is written are milliseconds of a step: the median of several stretches.
+With `--single` chainrule takes its steps by `train_on_batch`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def texts(rows: int, batches: int = 32) -> tuple[Any, Any]:
     return words.astype("int32"), random.integers(0, CLASSES, len(words))
 
 
-def steps_of_chainrule(rows: int, sparse: bool) -> Steps:
+def steps_of_chainrule(rows: int, sparse: bool, single: bool = False) -> Steps:
     """A function that takes so many steps."""
     import chainrule as cr  # noqa: PLC0415 - peers run where it is not installed
 
@@ -47,6 +48,8 @@ def steps_of_chainrule(rows: int, sparse: bool) -> Steps:
     model.compile("adam", "sparse_categorical_crossentropy")
     words, classes = texts(rows)
     model.train_on_batch(words[:BATCH], classes[:BATCH])
+    if single:
+        return lambda count: _take_singly(model, words, classes, count)
     loop, store = model._runtime.train, model._runtime.store
     data = {"x": words, "y": classes.astype("int32")}
     loop.begin(store.training(cr.random.key(0), cr.asarray(0)), data)
@@ -57,7 +60,14 @@ def steps_of_chainrule(rows: int, sparse: bool) -> Steps:
     return take
 
 
-def steps_of_torch(rows: int, sparse: bool) -> Steps:
+def _take_singly(model: Any, words: Any, classes: Any, count: int) -> None:
+    for number in range(count):
+        start = number * BATCH % len(words)
+        chosen = slice(start, start + BATCH)
+        model.train_on_batch(words[chosen], classes[chosen])
+
+
+def steps_of_torch(rows: int, sparse: bool, single: bool = False) -> Steps:
     """The same with PyTorch: `SparseAdam`, or fused Adam."""
     import torch  # noqa: PLC0415 - only where PyTorch is measured
 
@@ -114,9 +124,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("rows", type=int)
     parser.add_argument("--dense", action="store_true")
+    parser.add_argument("--single", action="store_true")
     given = parser.parse_args(arguments)
-    milliseconds = measure(SYSTEMS[given.system](given.rows, not given.dense))
+    make = SYSTEMS[given.system]
+    milliseconds = measure(make(given.rows, not given.dense, given.single))
     kind = "all rows" if given.dense else "rows used"
+    kind += ", single batches" if given.single else ""
     print(f"{given.system} {given.rows} {kind}: {milliseconds:.3f} ms")
 
 

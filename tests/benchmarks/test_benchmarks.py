@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import limits, page, report, verdicts
+from benchmarks import limits, page, report, sparse_rows, verdicts
 from benchmarks.joining import joined
 from benchmarks.measure import (
     Contest,
@@ -273,6 +273,27 @@ def test_shapes_of_maps_are_those_of_padded_kernels() -> None:
 def test_dropout_is_what_the_wide_network_has() -> None:
     layers = WORKLOADS["mlp_wide"].layers
     assert [layer.rate for layer in layers if isinstance(layer, Dropout)] == [0.2] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ([], "rows used"),
+        (["--dense"], "all rows"),
+        (["--single"], "rows used, single batches"),
+    ],
+)
+def test_steps_by_the_size_of_a_vocabulary(
+    options: list[str],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sparse_rows.measure, "__defaults__", (1, 0.01))
+    sparse_rows.main(["chainrule", "50", *options])
+    name, _, milliseconds = capsys.readouterr().out.partition(": ")
+    assert name == f"chainrule 50 {kind}"
+    assert 0 < float(milliseconds.removesuffix(" ms\n")) < 1000
 
 
 def test_limits_are_those_of_a_machine() -> None:
