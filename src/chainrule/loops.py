@@ -35,6 +35,8 @@ MOST_ALIKE = 64  # of what state, or data, may look like in one table
 class Lent:
     """Something that lies in a loop, and is read once, when somebody asks for it.
 
+    A copy is a copy of what was read.
+
     Args:
         read: reads it.
 
@@ -52,6 +54,13 @@ class Lent:
             self.value, self._read = self._read(), None
         return self.value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self(),)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
 
 class Loop:
     """A compiled step, driven over the rows of data.
@@ -61,6 +70,9 @@ class Loop:
         name: what messages and reports call it.
         backend: `native` or `interpret`; `CHAINRULE_BACKEND` where None.
         shared: loops of one key share what they traced: their steps compute the same.
+
+    Attributes:
+        beginning: another object since every time that the loop began.
 
     The step is a pure function `step(state, batch) -> (state, outputs)`. The state that
     it returns has the structure and specs of the one it got; outputs have the rows of
@@ -90,6 +102,8 @@ class Loop:
         self._fed: Any = None
         self._loops: Loops = make_loop(backend)
         self._lent: WeakSet[Lent] = WeakSet()
+        self._turn = threading.RLock()
+        self.beginning = object()
         self._table = Table() if shared is None else tables.get((shared, name))
         self._own: dict[tuple[Data, int], Traced] = {}  # what is not shared
         self._state: State
@@ -104,6 +118,7 @@ class Loop:
         for lent in self._lent:
             lent()
         self._lent.clear()
+        self.beginning = object()
         self._state, values = self._table.state_like(state)
         self._fed = None
         self._loops.begin([np.asarray(x.data) for x in values], self._take(data))
@@ -176,15 +191,16 @@ class Loop:
             >>> lent().item()
             3
         """
-        read = self.read if place is None else partial(self._read_leaf, place)
-        lent = Lent(partial(read, part))
+        lent = Lent(partial(self._read_lent, part, place))
         self._lent.add(lent)
         return lent
 
-    def _read_leaf(self, place: int, part: str) -> Any:
-        """One of the leaves under a key."""
-        at = self._state.parts[part][0][place]
-        return new_value(self._state.specs[at], self._loops.read([at])[0])
+    def _read_lent(self, part: str, place: int | None) -> Any:
+        with self._turn:  # not while another thread runs steps
+            if place is None:
+                return self.read(part)
+            at = self._state.parts[part][0][place]
+            return new_value(self._state.specs[at], self._loops.read([at])[0])
 
     def write(self, part: str, values: Any) -> None:
         """Replace what the state has under the key `part`."""
@@ -213,7 +229,10 @@ class Loop:
             if len(rows):
                 traced = self._traced(size or len(rows))
                 outer = [value.data for value in traced.outer()]
-                results = self._loops.run(traced.graph, rows, size or len(rows), outer)
+                with self._turn:
+                    results = self._loops.run(
+                        traced.graph, rows, size or len(rows), outer
+                    )
                 structure = traced.structure.children[1]
                 pieces.append(results)
         columns = [np.concatenate(column) for column in zip(*pieces, strict=True)]

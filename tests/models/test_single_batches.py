@@ -11,6 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule import layers, optimizers
 from chainrule.compiler.native_loop import NativeLoop
+from chainrule.errors import OutOfBoundsError
 from chainrule.loops import Loop
 
 Array = np.ndarray[Any, Any]
@@ -160,6 +161,37 @@ def test_copies_have_numbers_of_their_own() -> None:
     step(model, BATCHES[1])
     np.testing.assert_array_equal(variable.numpy(), before)
     assert not np.array_equal(model.layers[-1].kernel.numpy(), before)
+
+
+def test_a_copy_of_an_optimizer_remembers_the_same() -> None:
+    model = network()
+    step(model, BATCHES[0])
+    copied = copy.deepcopy(model.optimizer)
+    step(model, BATCHES[1])
+    assert (copied.iterations, model.optimizer.iterations) == (1, 2)
+
+
+def test_a_step_that_fails_is_followed_by_others() -> None:
+    words = cr.Sequential([layers.Embedding(5, 2), layers.Flatten(), layers.Dense(1)])
+    words.compile("sgd", "mse")
+    x, y = np.array([[1, 2], [3, 4]]), np.array([[0.0], [1.0]])
+    words.train_on_batch(x, y)
+    before = words.get_weights()
+    with pytest.raises(OutOfBoundsError):
+        words.train_on_batch(x + 1, y)
+    same(words.get_weights(), before)
+    words.train_on_batch(x, y)
+    assert any((a != b).any() for a, b in zip(words.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("attended", [False, True])
+def test_single_batches_follow_fit(attended: bool) -> None:
+    one, other = network(), network()
+    for model in (one, other):
+        callbacks = [Looking()] * (attended and model is one)
+        model.fit(X, Y, batch_size=8, seed=3, verbose=0, callbacks=callbacks)
+        step(model, BATCHES[0])
+    same(one.get_weights(), other.get_weights())
 
 
 def test_models_that_share_layers_take_turns() -> None:

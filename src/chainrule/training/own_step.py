@@ -14,6 +14,7 @@ from chainrule.functional import random
 from chainrule.ir import tree
 from chainrule.ir.spec import Spec
 from chainrule.ir.trace import trace
+from chainrule.loops import Lent
 from chainrule.training.step import (
     Parts,
     State,
@@ -102,7 +103,7 @@ class Together:
     def state(self, states: Sequence[Any] | Callable[[], Sequence[Any]]) -> None:
         for place, member in enumerate(self.members):
             if callable(states):
-                member.state = partial(_item, states, place)
+                member.state = Lent(partial(_item, states, place))
             else:
                 member.state = states[place]
 

@@ -27,7 +27,7 @@ class Store:
         if optimizer_state is None and parts.optimizer is not None:
             optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
         self._optimizer_state = optimizer_state
-        self._loop: Loop | None = None
+        self._lent_since: object = None  # which beginning of a loop has all
         self._seen: list[Any] = []
         self.fresh_metrics = initial_metrics(parts)
 
@@ -40,7 +40,7 @@ class Store:
 
     @optimizer_state.setter
     def optimizer_state(self, state: Any) -> None:
-        self._optimizer_state, self._loop = state, None
+        self._optimizer_state, self._lent_since = state, None
 
     def training(self, key: Any, step: Any) -> State:
         """The state of a train step, with metrics at their start.
@@ -96,12 +96,12 @@ class Store:
             for place, variable in enumerate(getattr(self.parts, part)):
                 variable.lie_in(loop.lend(part, place))
         self.optimizer_state = self.parts.optimizer.state = loop.lend("optimizer")
-        self._loop = loop
+        self._lent_since = loop.beginning
         self._note()
 
     def lies_in(self, loop: Loop) -> bool:
         """Whether the loop has what was lent from it, as it was."""
-        return self._loop is loop and not self.changed
+        return self._lent_since is loop.beginning and not self.changed
 
     def finish(self) -> None:
         """Give the variables the values that the optimizer ends training with.
