@@ -10,6 +10,7 @@ from chainrule.compiler.build import KernelBuilder
 from chainrule.compiler.engine import host_target
 from chainrule.compiler.frugal import in_frugal_order
 from chainrule.compiler.fuse import UPDATES, Group, Grouping, depends, find_roots
+from chainrule.compiler.in_place import written_over
 from chainrule.compiler.index import of
 from chainrule.compiler.junctions import junctions
 from chainrule.compiler.kernel import (
@@ -92,11 +93,7 @@ def make_plan(
             grouping.add(root)
     over = _donate(graph, grouping, stores, donations) | _carried(graph)
     stored = _Stored(stores, forced, over, wholes)
-    groups = grouping.groups
-    if alone:
-        groups = in_frugal_order(groups, _room_of(graph, groups, stored))
-        return _assemble(graph, groups, stored, donations, guard, 0, alone=True)
-    return _assemble(graph, groups, stored, donations, guard, samples)
+    return _assemble(graph, grouping.groups, stored, donations, guard, samples, alone)
 
 
 def _wholes(
@@ -326,7 +323,7 @@ def _assemble(
     donations: Sequence[tuple[int, int]],
     guard: int,
     samples: int,
-    alone: bool = False,
+    alone: bool,
 ) -> Plan:
     stores, over = stored.stores, stored.over | stored.wholes.within
     kept = _kept(graph, groups) | over.keys()
@@ -338,10 +335,12 @@ def _assemble(
     taken |= _fixed(stored)
     stored = replace(stored, over=stored.over | rows_over_rows(built, stored, taken))
     over = stored.over | stored.wholes.within
-    apart = _run_apart(list(built.values()), stored, samples)
+    apart = [] if alone else _run_apart(list(built.values()), stored, samples)
     if alone:
-        own = [_piece(*both, stored).by_one() for both in built.values()]
-        ordered = own
+        frugal = in_frugal_order(groups, _room_of(graph, groups, stored))
+        ordered = [
+            _piece(*built[group], stored).by_one() for group in frugal if group in built
+        ]
     else:
         own = apart or _shared(built.values(), stored)
         ordered = _in_order(groups, dict(zip(built, own, strict=True)))
@@ -349,6 +348,11 @@ def _assemble(
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = given | ({id(value) for value in graph.outputs} - inside)
     lives = _lifetimes(ordered, stored, outside)
+    if alone:
+        pairs = [(piece.kernel, piece.values) for piece in ordered]
+        stored = replace(stored, over=stored.over | written_over(pairs, lives, stores))
+        over = stored.over | stored.wholes.within
+        lives = _lifetimes(ordered, stored, outside)
     if apart:  # a thread may be anywhere
         lives = [replace(life, first=0, last=len(ordered)) for life in lives]
     arena = plan_arena(lives, guard)

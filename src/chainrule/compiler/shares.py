@@ -143,7 +143,7 @@ def accesses(kernel: Kernel) -> Iterator[tuple[int, Index]]:
     for stage in kernel.stages:
         if isinstance(stage, Write):
             yield stage.buffer, stage.offset
-    yield from _loads([stage.expression for stage in kernel.stages])
+    yield from loads([stage.expression for stage in kernel.stages])
 
 
 def _operand_offset(kernel: ContractKernel, operand: Operand, axis: Axis) -> Index:
@@ -153,7 +153,7 @@ def _operand_offset(kernel: ContractKernel, operand: Operand, axis: Axis) -> Ind
     return offset
 
 
-def _loads(expressions: Sequence[Expression]) -> Iterator[tuple[int, Index]]:
+def loads(expressions: Sequence[Expression]) -> Iterator[tuple[int, Index]]:
     """What expressions read, in indices that are data as well."""
     seen: set[int] = set()
     stack = list(expressions)
