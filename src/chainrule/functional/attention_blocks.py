@@ -70,6 +70,8 @@ class Problem:
         query: `(batch, groups, heads of a group, queries, size)`.
         key: `(batch, groups, keys, size)`.
         value: `(batch, groups, keys, size of values)`.
+        turned_key, turned_value: these with the last two axes in the other order, as
+            products read them best; each takes the place of the other.
         bias: added to scores; `(batch, groups, heads, queries, keys)`, or lengths of 1.
         mask: where a query sees a key; likewise.
         largest: the largest score of each query, where it is known: like `query`,
@@ -79,10 +81,12 @@ class Problem:
     """
 
     query: Tensor
-    key: Tensor
-    value: Tensor
+    key: Tensor | None
+    value: Tensor | None
     bias: Tensor | None
     mask: Tensor | None
+    turned_key: Tensor | None = None
+    turned_value: Tensor | None = None
     largest: Tensor | None = None
     first: Tensor | int = 0
     begin: Tensor | int = 0
@@ -96,8 +100,12 @@ class Problem:
     @property
     def keys(self) -> int:
         """How many keys."""
-        count: int = self.key.spec.shape[2]
-        return count
+        return _extent(self.key, self.turned_key, 2)
+
+    @property
+    def width(self) -> int:
+        """The size of values."""
+        return _extent(self.value, self.turned_value, 3)
 
     def between(self, queries: Span, keys: Span) -> Problem:
         """The part with these queries and keys, given from where to where."""
@@ -115,10 +123,20 @@ AXES: dict[str, tuple[int | None, int | None]] = {
     "query": (3, None),
     "key": (None, 2),
     "value": (None, 2),
+    "turned_key": (None, 3),
+    "turned_value": (None, 3),
     "bias": (3, 4),
     "mask": (3, 4),
     "largest": (3, None),
 }
+
+
+def _extent(x: Tensor | None, turned: Tensor | None, axis: int) -> int:
+    """How long an axis of something is that may be turned instead."""
+    if x is not None:
+        return int(x.spec.shape[axis])
+    assert turned is not None
+    return int(turned.spec.shape[5 - axis])
 
 
 def _cut(x: Tensor | None, axis: int | None, span: Span) -> Tensor | None:
@@ -148,7 +166,8 @@ def attend(problem: Problem, weighting: Weighting) -> Tensor:
 
     def forward(*values: Tensor) -> Sequence[Tensor]:
         whole, how = given(values)
-        return _by_item(_scaled(whole, how), how, _by_queries(weigh))
+        whole = _turned(_scaled(whole, how), "key")
+        return _by_item(whole, how, _by_queries(weigh))
 
     def backward(
         values: Sequence[Tensor], results: Sequence[Tensor], cotangents: Sequence[Any]
@@ -160,7 +179,8 @@ def attend(problem: Problem, weighting: Weighting) -> Tensor:
             for place, x in zip(places, floats, strict=True):
                 every[place] = x
             whole, how = given(every)
-            whole = replace(_scaled(whole, how), largest=results[1])
+            whole = _turned(_scaled(whole, how), "key", "value")
+            whole = replace(whole, largest=results[1])
             # what is dropped is drawn for blocks of queries
             order = _by_queries(_weigh_again) if how.rate else _by_keys
             return _by_item(whole, how, order)
@@ -174,6 +194,15 @@ def attend(problem: Problem, weighting: Weighting) -> Tensor:
 def _scaled(problem: Problem, weighting: Weighting) -> Problem:
     """The same with queries that are scaled, as scores are to be."""
     return replace(problem, query=ops.multiply(problem.query, weighting.scale))
+
+
+def _turned(problem: Problem, *names: str) -> Problem:
+    """The same with keys, or values, along the last axis."""
+    fields: dict[str, Any] = {}
+    for name in names:
+        turned = ops.permute_dims(getattr(problem, name), axes=(0, 1, 3, 2))
+        fields |= {name: None, f"turned_{name}": turned}
+    return replace(problem, **fields)
 
 
 def _ends(results: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,12 +220,14 @@ def _ends(results: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor, Tensor]
 
 def _by_item(problem: Problem, weighting: Weighting, within: Weigh) -> Sequence[Tensor]:
     """One sample and group of heads after the other: none needs the others."""
-    batch, groups = problem.key.spec.shape[:2]
+    batch, groups = problem.query.spec.shape[:2]
     if batch * groups == 1:
         return within(problem, weighting)
     fixed: dict[str, Any] = {"mask": problem.mask}
     stacked: dict[str, Any] = {}
-    for name in ("query", "key", "value", "largest", "bias"):
+    for name in AXES:
+        if name == "mask":
+            continue
         x = getattr(problem, name)
         alike = x is None or (name == "bias" and x.spec.shape[:2] == (1, 1))
         (fixed if alike else stacked)[name] = x if alike else _items(x, batch, groups)
@@ -330,7 +361,7 @@ def _key_blocks(problem: Problem, weighting: Weighting) -> Sequence[Tensor]:
     begin = arange(count // BLOCK, dtype=int32) * BLOCK + problem.begin
     shape = problem.query.spec.shape[:4]
     kinds = problem.query.spec.dtype, problem.query.spec.dtype.compute
-    wide = (*shape, problem.value.spec.shape[3])
+    wide = (*shape, problem.width)
     start = [zeros(s, dtype=d) for s, d in zip((wide, shape), kinds, strict=True)]
     totals, _ = scan(step, start, (begin, stacked), keep=False)
     found: Sequence[Tensor] = totals
@@ -408,12 +439,17 @@ def _summed(weights: Tensor, problem: Problem, weighting: Weighting) -> Tensor:
     """The sums of the values by their weights."""
     weights = _dropped(weights, problem.first, weighting)
     weights = ops.cast(weights, dtype=problem.query.spec.dtype)
+    if problem.value is None:
+        return einsum("bgnts,bgvs->bgntv", weights, problem.turned_value)
     return einsum("bgnts,bgsv->bgntv", weights, problem.value)
 
 
 def _scores(problem: Problem, weighting: Weighting) -> Tensor:
     """How well each key answers; minus infinity where it is not seen."""
-    scores = einsum("bgnth,bgsh->bgnts", problem.query, problem.key)
+    if problem.key is None:
+        scores = einsum("bgnth,bghs->bgnts", problem.query, problem.turned_key)
+    else:
+        scores = einsum("bgnth,bgsh->bgnts", problem.query, problem.key)
     if weighting.soft_cap is not None:
         cap = float(weighting.soft_cap)
         scores = tanh(scores / cap) * cap
