@@ -29,9 +29,9 @@ LONG_SUM = 192
 TILE_COLUMNS = 64
 SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
 BLOCK_SUMS = 2  # axes that the building block sums over
-# Matrices that an epilogue reads are asked for ahead where second-level caches cannot
-# hold them; where they can, asking costs 1 part in 20.
-FETCHED_BYTES = 4 << 20
+# Matrices that an epilogue reads or writes are asked for ahead where second-level
+# caches cannot hold them; where they can, asking costs 1 part in 20.
+FETCHED_BYTES = 3 << 20
 LINE_BYTES = 64
 # A right operand up to this size stays in a second-level cache from row to row.
 KEPT_OPERAND_BYTES = 1 << 20
@@ -74,7 +74,7 @@ class _Product:
         self.item = element_type(kernel.product.dtype)
         self.block = emitter.builder.ptrtoint(emitter.extra_argument(1), I64)
         self.scratch = self._own_scratch()
-        self.streams = streams(kernel)
+        self.touched = touched(kernel)
         self.tile_rows = tile_rows(kernel)
         self.pitch = tile_pitch(kernel)
 
@@ -186,7 +186,7 @@ class _Product:
             yield start, emitter.least(rest, size)
 
     def _fetch(self, rows: Piece, columns: Piece) -> None:
-        """Ask for the parts of other matrices that the epilogue of a tile will read."""
+        """Ask for the parts of other matrices that the epilogue will touch."""
         emitter, builder, kernel = self.emitter, self.emitter.builder, self.kernel
         step = LINE_BYTES // kernel.product.dtype.itemsize
         with emitter.level({}), emitter.loop(integer(0), rows[1]) as line:
@@ -194,7 +194,7 @@ class _Product:
             with emitter.loop(integer(0), columns[1], step) as column:
                 here = {kernel.m: position, kernel.n: builder.add(columns[0], column)}
                 with emitter.level(here):
-                    for place in self.streams:
+                    for place in self.touched:
                         base = emitter.index(place.offset).value
                         emitter.prefetch(emitter.address(place.buffer, base))
 
@@ -365,10 +365,24 @@ def streams(kernel: ContractKernel) -> tuple[Place, ...]:
             place = part.detail
             if not isinstance(place, Place):
                 continue
-            along = place.offset.coefficient(kernel.n)
-            if along == 1 and place.offset.coefficient(kernel.m) > 1:
+            if _along_rows(place.offset, kernel):
                 found[place] = None
     return tuple(found)
+
+
+def touched(kernel: ContractKernel) -> tuple[Place, ...]:
+    """The matrices that the epilogue reads or writes row by row; one in place once."""
+    writes = [
+        Place(stage.buffer, stage.offset)
+        for stage in kernel.stages
+        if _along_rows(stage.offset, kernel)
+    ]
+    return tuple(dict.fromkeys((*streams(kernel), *writes)))
+
+
+def _along_rows(offset: Index, kernel: ContractKernel) -> bool:
+    """Whether a matrix lies row by row."""
+    return offset.coefficient(kernel.n) == 1 and offset.coefficient(kernel.m) > 1
 
 
 def sums_long(kernel: ContractKernel) -> bool:
@@ -405,10 +419,13 @@ def goes_along_rows(kernel: ContractKernel) -> bool:
 
 
 def fetches(kernel: ContractKernel) -> bool:
-    """Whether a tile of what the epilogue reads is asked for before the product."""
+    """Whether a tile of what the epilogue touches is asked for before the product.
+
+    Only of tiles that a first cache holds beside what the product reads.
+    """
     points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
-    size = points * kernel.product.dtype.itemsize * len(streams(kernel))
-    return goes_along_rows(kernel) and size > FETCHED_BYTES
+    size = points * kernel.product.dtype.itemsize * len(touched(kernel))
+    return size >= FETCHED_BYTES and kernel.m.extent > 1 and not sums_long(kernel)
 
 
 def block_function(kernel: ContractKernel) -> str:
