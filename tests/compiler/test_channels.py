@@ -154,6 +154,7 @@ def test_the_gradient_of_a_depthwise_kernel_reads_its_pictures_once() -> None:
     ("shape", "axes", "extents"),
     [
         ((64, 32, 32, 16), (0, 1, 2), [(16, 32), (64, 2)]),
+        ((64, 16, 32, 16), (0, 1, 2), [(16, 32), (64,)]),  # sample by sample
         ((8192, 24), (0,), [(512,), (16,)]),
         ((61, 97, 7), (0, 1), [(97,), (61,)]),
         ((4099, 5), (0,), [(4099,)]),  # a prime number of terms

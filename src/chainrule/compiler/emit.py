@@ -21,6 +21,9 @@ I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 BYTE = ir.IntType(8)
 POINTER = ir.PointerType()
+# a share's number and, from this bit on, that of the thread that computes it
+SHARE_BITS = 32
+SHARE_MASK = (1 << SHARE_BITS) - 1
 
 
 def integer(value: int) -> IRValue:
@@ -63,7 +66,8 @@ class Emitter:
     """Writes one kernel function `void kernel(ptr arguments, i64 thread, i64 threads)`.
 
     The arguments are the addresses of the buffers, then that of the status words, one
-    for each thread, then that of the scratch memory.
+    for each thread, then that of the scratch memory. The low bits of `thread` say which
+    of `threads` shares is to be computed, those from `SHARE_BITS` on by which thread.
     """
 
     def __init__(self, name: str, dtypes: Sequence[DType], target: Target, lanes: int):
@@ -78,9 +82,11 @@ class Emitter:
         # loops stay loops: a call of memset or memcpy would need the C library
         set.add(self.function.attributes, '"no-builtins"')
         self.function.args[0].add_attribute("noalias")
-        arguments, self.thread, self.threads = self.function.args
+        arguments, who, self.threads = self.function.args
         entry = self.function.append_basic_block("entry")
         self.builder: IRBuilder = ir.IRBuilder(entry)
+        self.thread = self.builder.and_(who, integer(SHARE_MASK))
+        self.worker = self.builder.lshr(who, integer(SHARE_BITS))
         self.arguments = arguments
         self.buffers = [self._argument(i) for i in range(len(dtypes))]
         self.scopes = [Scope({}, entry)]
@@ -94,7 +100,7 @@ class Emitter:
     def status_argument(self) -> IRValue:
         """The status word of this thread."""
         base = self._argument(len(self.dtypes))
-        return self.builder.gep(base, [self.thread], source_etype=I64)
+        return self.builder.gep(base, [self.worker], source_etype=I64)
 
     def extra_argument(self, position: int) -> IRValue:
         """The address behind buffers and status at `position`."""

@@ -63,6 +63,7 @@ INLINE_DEPTH = 60  # how deep they stand in one another
 GROUP_LIMIT = 1000  # expressions in one kernel: compilers are slow on more
 REPEATED = 8  # elements made of one drawn number, from which on it is stored
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
+FOLDED = 16  # times as many elements may be folded in such loops
 ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
 
 
@@ -338,7 +339,7 @@ class Grouping:
         common = [self.stores[key].value.spec.size for key in reads & group.reads]
         if 2 * max(common, default=0) >= root.spec.size:
             return True
-        return group.kind == "map" and math.prod(group.domain) <= SMALL
+        return group.kind == "map" and _is_short(root) and _is_small(group)
 
     def _fits(self, group: Group, root: Value, reads: set[int]) -> bool:
         """Whether every member is read where it is made, and nothing comes too late."""
@@ -355,6 +356,16 @@ class Grouping:
             places[key] <= member_points(group, members[key])
             for key in places.keys() & members.keys()
         )
+
+
+def _is_small(group: Group) -> bool:
+    return math.prod(group.domain) <= SMALL
+
+
+def _is_short(root: Value) -> bool:
+    """Whether no long loop is hidden in what one element takes."""
+    assert root.node is not None
+    return not is_fold(root) or root.node.inputs[0].spec.size <= FOLDED * SMALL
 
 
 def _same_loops(group: Group, root: Value) -> bool:

@@ -194,6 +194,9 @@ class Step:
         work: an estimate of its operations.
         parallel: whether threads share it; otherwise the first does it.
         barrier: whether every thread waits for the others before it.
+        chain: how many steps from this one on a thread computes part by part: all of
+            them for some samples, then for the next.
+        parts: into how many parts all samples are cut.
     """
 
     kernel: Kernel
@@ -201,6 +204,8 @@ class Step:
     work: int
     parallel: bool
     barrier: bool
+    chain: int = 1
+    parts: int = 1
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ class _Nest:
     def emit(self) -> None:
         rows = math.prod(axis.extent for axis in self.kernel.rows)
         share_rows = rows >= LOOP_ROWS or self.kernel.lane is None
+        share_rows = share_rows or bool(self.kernel.piece and self.kernel.rows)
         if not rows:
             return
         outer, last = self._loops()

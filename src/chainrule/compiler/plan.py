@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from chainrule.compiler.build import KernelBuilder
+from chainrule.compiler.chains import (
+    Link,
+    Parts,
+    chain_lengths,
+    cut_by_samples,
+    find_parts,
+)
 from chainrule.compiler.engine import host_target
 from chainrule.compiler.frugal import in_frugal_order
 from chainrule.compiler.fuse import UPDATES, Group, Grouping, depends, find_roots
@@ -22,23 +29,37 @@ from chainrule.compiler.kernel import (
     Step,
 )
 from chainrule.compiler.lower import Store, dense_strides, padded_strides
-from chainrule.compiler.memory import Arena, Lifetime, plan_arena
+from chainrule.compiler.memory import Arena, plan_arena
 from chainrule.compiler.nest import lanes_for
+from chainrule.compiler.order import (
+    Piece,
+    Use,
+    find_barriers,
+    find_lifetimes,
+    in_order,
+)
 from chainrule.compiler.passes import drop_dead, inline_calls, simplify
 from chainrule.compiler.passes.arrange import (
     arrange_operands,
     separate_outputs,
     separate_states,
 )
+from chainrule.compiler.passes.clipped import ask_clipped
 from chainrule.compiler.passes.halves import sum_widely
 from chainrule.compiler.passes.loops import improve_loops
 from chainrule.compiler.passes.rebuild import Builder
+from chainrule.compiler.passes.sink import sink_moves
 from chainrule.compiler.passes.split import split_sums
 from chainrule.compiler.passes.stretches import sum_in_stretches
 from chainrule.compiler.rows import rows_over_rows
 from chainrule.compiler.samples import run_apart
 from chainrule.compiler.scan import Layouts
-from chainrule.compiler.shares import cut_axis, own_buffers
+from chainrule.compiler.shares import (
+    cut_axis,
+    own_buffers,
+    sample_buffers,
+    together,
+)
 from chainrule.compiler.view import view_base
 from chainrule.compiler.wholes import Wholes, find_wholes
 from chainrule.compiler.work import work_of, written_buffers
@@ -75,7 +96,7 @@ def make_plan(
         alone: whether one thread runs all of it.
     """
     graph = improve_loops(simplify(inline_calls(graph)))
-    graph = sum_widely(graph)
+    graph = sum_widely(sink_moves(ask_clipped(graph)))
     graph = split_sums(graph, {id(graph.inputs[source]) for source, _ in donations})
     graph = sum_in_stretches(graph)
     graph, forced = arrange_operands(graph)
@@ -93,7 +114,9 @@ def make_plan(
             grouping.add(root)
     over = _donate(graph, grouping, stores, donations) | _carried(graph)
     stored = _Stored(stores, forced, over, wholes)
-    return _assemble(graph, grouping.groups, stored, donations, guard, samples, alone)
+    whole = layouts == ({}, {}) and not samples and not alone
+    how = _How(guard, samples, alone, whole)
+    return _assemble(graph, grouping.groups, stored, donations, how)
 
 
 def _wholes(
@@ -226,60 +249,6 @@ def _is_updated(group: Group, value: Value) -> bool:
 
 
 @dataclass(frozen=True)
-class _Use:
-    """How a step touches memory.
-
-    Attributes:
-        written: whether it writes there.
-        own: the extent of the leading axis, where each thread touches only its share of
-            that; 0 where any thread may touch anything.
-        parallel: whether threads share the step.
-    """
-
-    written: bool
-    own: int
-    parallel: bool
-
-    def clashes(self, other: _Use, same: bool) -> bool:
-        """Whether a barrier must stand between two uses, of the `same` value or not."""
-        if not (self.written or other.written):
-            return False
-        if not (self.parallel or other.parallel):
-            return False  # the first thread does both, in order
-        both = self.parallel and other.parallel
-        return not (same and both and self.own and self.own == other.own)
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """A kernel on its way to becoming a step."""
-
-    kernel: Kernel
-    values: tuple[Value, ...]
-    work: int
-    uses: dict[int, _Use]
-
-    @property
-    def parallel(self) -> bool:
-        """Whether threads share it."""
-        return any(use.parallel for use in self.uses.values())
-
-    def shared(self) -> _Piece:
-        """The same, shared by threads."""
-        uses = {key: replace(use, parallel=True) for key, use in self.uses.items()}
-        return replace(self, uses=uses)
-
-    def by_one(self) -> _Piece:
-        """The same, done by one thread."""
-        uses = {key: replace(use, parallel=False) for key, use in self.uses.items()}
-        return replace(self, uses=uses)
-
-    def owns(self) -> set[tuple[int, int]]:
-        """What each thread touches a share of: whose memory, and the extent."""
-        return {(key, use.own) for key, use in self.uses.items() if use.own}
-
-
-@dataclass(frozen=True)
 class _Stored:
     """Where values are.
 
@@ -316,53 +285,69 @@ class _Stored:
         return wholes[0] != wholes[1] and arena.overlap(*wholes)
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a plan is made.
+
+    Attributes:
+        guard: bytes to leave unused behind each block of memory.
+        samples: how many samples threads may keep to in a loop.
+        alone: whether one thread runs all of it.
+        whole: whether it is no part of another.
+    """
+
+    guard: int
+    samples: int
+    alone: bool
+    whole: bool
+
+
 def _assemble(
     graph: Graph,
     groups: Sequence[Group],
     stored: _Stored,
     donations: Sequence[tuple[int, int]],
-    guard: int,
-    samples: int,
-    alone: bool,
+    how: _How,
 ) -> Plan:
     stores, over = stored.stores, stored.over | stored.wholes.within
     kept = _kept(graph, groups) | over.keys()
     codes: list[tuple[Node, int]] = []
-    plan_step = partial(_plan_step, guard=guard, within=alone)
+    plan_step = partial(_plan_step, guard=how.guard, within=how.alone)
     builder = KernelBuilder(stores, kept, codes, stored.copies, plan_step=plan_step)
     built = {group: builder.build(group) for group in groups if not _is_empty(group)}
     taken = {id(value) for value in (*graph.inputs, *graph.outputs)}
     taken |= _fixed(stored)
     stored = replace(stored, over=stored.over | rows_over_rows(built, stored, taken))
     over = stored.over | stored.wholes.within
-    apart = [] if alone else _run_apart(list(built.values()), stored, samples)
-    if alone:
+    apart = [] if how.alone else _run_apart(list(built.values()), stored, how.samples)
+    parts = find_parts(list(built.values()), taken) if how.whole else None
+    if how.alone:
         frugal = in_frugal_order(groups, _room_of(graph, groups, stored))
         ordered = [
             _piece(*built[group], stored).by_one() for group in frugal if group in built
         ]
     else:
-        own = apart or _shared(built.values(), stored)
-        ordered = _in_order(groups, dict(zip(built, own, strict=True)))
+        own = apart or _shared(built.values(), stored, parts)
+        ordered = in_order(groups, dict(zip(built, own, strict=True)))
     given = {id(value) for value in graph.inputs}
     inside = {id(graph.outputs[target]) for _, target in donations} - over.keys()
     outside = given | ({id(value) for value in graph.outputs} - inside)
-    lives = _lifetimes(ordered, stored, outside)
-    if alone:
+    lives = find_lifetimes(ordered, stored.memory, stores, outside)
+    if how.alone:
         pairs = [(piece.kernel, piece.values) for piece in ordered]
         stored = replace(stored, over=stored.over | written_over(pairs, lives, stores))
         over = stored.over | stored.wholes.within
-        lives = _lifetimes(ordered, stored, outside)
+        lives = find_lifetimes(ordered, stored.memory, stores, outside)
     if apart:  # a thread may be anywhere
-        lives = [replace(life, first=0, last=len(ordered)) for life in lives]
-    arena = plan_arena(lives, guard)
-    barriers = _barriers(ordered, partial(stored.overlap, arena))
+        lives = [
+            replace(life, first=0, last=len(ordered), exact=None) for life in lives
+        ]
+    arena = plan_arena(lives, how.guard)
+    overlap = partial(stored.overlap, arena)
+    barriers = find_barriers(ordered, overlap, arena.aligned)
     if apart:
         barriers = [False] * len(ordered)
-    steps = tuple(
-        Step(piece.kernel, piece.values, piece.work, piece.parallel, barrier)
-        for piece, barrier in zip(ordered, barriers, strict=True)
-    )
+    steps = tuple(_steps(ordered, barriers, parts))
     return Plan(graph, steps, stores, arena, over, codes, bool(apart))
 
 
@@ -392,6 +377,18 @@ def _room_of(graph: Graph, groups: Sequence[Group], stored: _Stored) -> dict[int
     }
 
 
+def _steps(
+    pieces: Sequence[Piece], barriers: Sequence[bool], parts: Parts | None
+) -> Iterator[Step]:
+    """Kernels in order, with barriers and chains."""
+    links = [piece.link if piece.parallel else None for piece in pieces]
+    chains = chain_lengths(links, barriers, parts)
+    for piece, waits, chain in zip(pieces, barriers, chains, strict=True):
+        count = parts.count if parts and chain > 1 else 1
+        step = Step(piece.kernel, piece.values, piece.work, piece.parallel, waits)
+        yield replace(step, chain=chain, parts=count)
+
+
 def _fixed(stored: _Stored) -> set[int]:
     """The ids of values that lie in, or make room for, others."""
     over, wholes = stored.over, stored.wholes
@@ -401,7 +398,7 @@ def _fixed(stored: _Stored) -> set[int]:
 
 def _run_apart(
     built: list[tuple[Kernel, list[Value]]], stored: _Stored, samples: int
-) -> list[_Piece]:
+) -> list[Piece]:
     """Kernels whose threads keep to their samples; none where that cannot be."""
     if not samples:
         return []
@@ -412,33 +409,72 @@ def _run_apart(
 
 
 def _shared(
-    built: Iterable[tuple[Kernel, list[Value]]], stored: _Stored
-) -> list[_Piece]:
-    """Kernels that threads share each by itself."""
-    return _share([_piece(kernel, values, stored) for kernel, values in built])
+    built: Iterable[tuple[Kernel, list[Value]]], stored: _Stored, parts: Parts | None
+) -> list[Piece]:
+    """Kernels that threads share each by itself, or by samples."""
+    return _share(
+        [
+            (parts and _part(kernel, values, stored, parts))
+            or _piece(kernel, values, stored)
+            for kernel, values in built
+        ]
+    )
 
 
-def _piece(kernel: Kernel, values: list[Value], stored: _Stored) -> _Piece:
+def _part(
+    kernel: Kernel, values: list[Value], stored: _Stored, parts: Parts
+) -> Piece | None:
+    """A kernel that is shared by samples; None where these cannot be told apart."""
+    cut = cut_by_samples(kernel, parts)
+    if cut is None:
+        return None
+    within = stored.wholes.within
+    own = sample_buffers(cut, parts.samples, values, stored.stores, within)
+    if not written_buffers(cut) <= own.keys():
+        return None
+    keys = {
+        number: (parts.samples, parts.unit, size * values[number].spec.dtype.itemsize)
+        for number, size in own.items()
+    }
+    sizes = {id(value): value.spec.nbytes for value in values}
+    mine = sum(sizes[key] for key in {id(values[number]) for number in own})
+    link = Link(mine, sum(sizes.values()) - mine)
+    return replace(_piece(cut, values, stored, keys), link=link)
+
+
+def _piece(
+    kernel: Kernel,
+    values: list[Value],
+    stored: _Stored,
+    keys: Mapping[int, tuple[int, ...]] | None = None,
+) -> Piece:
+    """A kernel, with how threads own its buffers where `keys` does not say."""
     work, written = work_of(kernel), written_buffers(kernel)
     shared = work >= PARALLEL_WORK
     if isinstance(kernel, ScanKernel):
         steps = kernel.plan.steps
         shared = kernel.spread or any(step.parallel for step in steps)
     axis = cut_axis(kernel, _lanes(kernel))
-    own: set[int] = set()
-    if axis is not None:
+    if keys is None and axis is not None:
         own = own_buffers(kernel, axis, values, stored.stores, stored.wholes.within)
-    uses: dict[int, _Use] = {}
+        keys = {number: _cut_of(values[number], stored, axis.extent) for number in own}
+    uses: dict[int, Use] = {}
     for number, value in enumerate(values):
-        extent = axis.extent if axis is not None and number in own else 0
+        cut = (keys or {}).get(number, ())
         for key in stored.keys(value):
-            known = uses.get(key, _Use(False, extent, shared))
+            known = uses.get(key, Use(False, cut, shared))
             uses[key] = replace(
                 known,
                 written=known.written or number in written,
-                own=min(known.own, extent),
+                own=cut if known.own == cut else (),
             )
-    return _Piece(kernel, tuple(values), work, uses)
+    return Piece(kernel, tuple(values), work, uses)
+
+
+def _cut_of(value: Value, stored: _Stored, extent: int) -> tuple[int, ...]:
+    """How threads cut the leading axis of a value."""
+    size = stored.stores[id(value)].strides[0] * value.spec.dtype.itemsize
+    return extent, together(extent), size
 
 
 def _lanes(kernel: Kernel) -> int:
@@ -450,12 +486,12 @@ def _lanes(kernel: Kernel) -> int:
     return 1
 
 
-def _share(pieces: list[_Piece]) -> list[_Piece]:
+def _share(pieces: list[Piece]) -> list[Piece]:
     """Let threads share what little work goes on with what they share anyway.
 
     A thread then finds in its own cache what it reads, and waits for nobody.
     """
-    owned: set[tuple[int, int]] = set()
+    owned: set[tuple[int, tuple[int, ...]]] = set()
     for piece in pieces:
         if piece.parallel:
             owned |= piece.owns()
@@ -470,66 +506,6 @@ def _share(pieces: list[_Piece]) -> list[_Piece]:
     return pieces
 
 
-def _in_order(groups: Sequence[Group], pieces: dict[Group, _Piece]) -> list[_Piece]:
-    """An order that keeps every dependence, with as few barriers as may be.
-
-    What needs no barrier goes first; else what was made earliest.
-    """
-    done: set[Group] = set()
-    waiting = list(groups)
-    ordered: list[_Piece] = []
-    since: dict[int, set[_Use]] = {}
-    while waiting:
-        ready = [group for group in waiting if group.after <= done]
-        free = (g for g in ready if g not in pieces or _is_free(pieces[g], since))
-        chosen = next(free, None)
-        if chosen is None:
-            chosen, since = ready[0], {}
-        waiting.remove(chosen)
-        done.add(chosen)
-        if chosen in pieces:
-            ordered.append(pieces[chosen])
-            for key, use in pieces[chosen].uses.items():
-                since.setdefault(key, set()).add(use)
-    return ordered
-
-
-def _is_free(piece: _Piece, since: dict[int, set[_Use]]) -> bool:
-    """Whether a step may follow these uses without a barrier."""
-    return not any(
-        use.clashes(other, same=True)
-        for key, use in piece.uses.items()
-        for other in since.get(key, ())
-    )
-
-
-def _barriers(
-    pieces: Sequence[_Piece], overlap: Callable[[int, int], bool]
-) -> list[bool]:
-    """Before which steps every thread waits for the others."""
-    barriers: list[bool] = []
-    since: list[_Piece] = []
-    for piece in pieces:
-        barriers.append(any(_conflict(piece, other, overlap) for other in since))
-        if barriers[-1]:
-            since = []
-        since.append(piece)
-    return barriers
-
-
-def _conflict(
-    piece: _Piece, other: _Piece, overlap: Callable[[int, int], bool]
-) -> bool:
-    """Whether a barrier must stand between two steps."""
-    if not piece.parallel and not other.parallel:
-        return False
-    return any(
-        use.clashes(another, key == other_key) and overlap(key, other_key)
-        for key, use in piece.uses.items()
-        for other_key, another in other.uses.items()
-    )
-
-
 def _kept(graph: Graph, groups: Sequence[Group]) -> set[int]:
     """The ids of values that are read outside of the group that makes them."""
     kept = {id(value) for value in graph.outputs}
@@ -542,42 +518,3 @@ def _kept(graph: Graph, groups: Sequence[Group]) -> set[int]:
 def _is_empty(group: Group) -> bool:
     """Whether there is no element to compute."""
     return all(0 in root.spec.shape for root in group.roots)
-
-
-def _lifetimes(
-    pieces: Sequence[_Piece], stored: _Stored, outside: set[int]
-) -> list[Lifetime]:
-    """Lives of the values that are computed, and whose memory is not `outside`.
-
-    What threads share lives from barrier to barrier: within, one of them may be behind.
-    """
-    spans: dict[int, tuple[int, int]] = {}
-    for (first, last), piece in zip(_stretches(pieces), pieces, strict=True):
-        for value in map(stored.memory, piece.values):
-            if id(value) not in outside and value.data is None:
-                begun, ended = spans.get(id(value), (first, last))
-                spans[id(value)] = min(begun, first), max(ended, last)
-    lives = []
-    for key, (first, last) in spans.items():
-        store = stored.stores[key]
-        nbytes = store.extent * store.value.spec.dtype.itemsize
-        lives.append(Lifetime(key, nbytes, first, last))
-    return lives
-
-
-def _stretches(pieces: Sequence[_Piece]) -> list[tuple[int, int]]:
-    """For each step, the first and last step that may run at the same time."""
-    since: dict[int, set[_Use]] = {}
-    starts: list[int] = []
-    for number, piece in enumerate(pieces):
-        free = bool(starts) and _is_free(piece, since)
-        if not free:
-            since = {}
-        starts.append(starts[-1] if free else number)
-        for key, use in piece.uses.items():
-            since.setdefault(key, set()).add(use)
-    ends = {start: number for number, start in enumerate(starts)}
-    return [
-        (start, ends[start]) if piece.parallel else (number, number)
-        for number, (start, piece) in enumerate(zip(starts, pieces, strict=True))
-    ]

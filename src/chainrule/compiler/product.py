@@ -18,7 +18,12 @@ from chainrule.compiler.kernels.gemm import function_type, transposed_product
 from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
-from chainrule.compiler.shares import SHARED_OUTER, shares_columns, together
+from chainrule.compiler.shares import (
+    SHARED_OUTER,
+    first_axis,
+    shares_columns,
+    together,
+)
 
 # Of a product with a short sum, whose tile stays in the first cache; with fewer columns
 # than fill a tile, as many more.
@@ -28,6 +33,11 @@ TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once
 LONG_SUM = 192
 TILE_COLUMNS = 64
 SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
+# Of a product with a sum so long that both operands leave the caches, all columns of
+# some rows are summed slab by slab, so that operands are read from memory once.
+LONG_SLABS = 2  # slabs of a sum from which on
+BLOCK_BYTES = 192 << 10  # of the sums, which stay in the second-level cache
+MOST_BLOCK_BYTES = 2 * BLOCK_BYTES
 BLOCK_SUMS = 2  # axes that the building block sums over
 # Matrices that an epilogue reads or writes are asked for ahead where second-level
 # caches cannot hold them; where they can, asking costs 1 part in 20.
@@ -76,12 +86,12 @@ class _Product:
         self.scratch = self._own_scratch()
         self.touched = touched(kernel)
         self.tile_rows = tile_rows(kernel)
-        self.pitch = tile_pitch(kernel)
+        self.pitch = block_pitch(kernel) if slab_rows(kernel) else tile_pitch(kernel)
 
     def _own_scratch(self) -> IRValue:
         """The scratch memory of this thread."""
         builder = self.emitter.builder
-        offset = builder.mul(self.emitter.thread, integer(SCRATCH_BYTES))
+        offset = builder.mul(self.emitter.worker, integer(scratch_bytes(self.kernel)))
         return builder.gep(self.emitter.extra_argument(0), [offset], source_etype=BYTE)
 
     def emit(self) -> None:
@@ -94,7 +104,13 @@ class _Product:
         bounds = integer(0), integer(outer)
         rows = integer(0), integer(kernel.m.extent)
         columns = integer(0), integer(kernel.n.extent)
-        if outer >= SHARED_OUTER:
+        if kernel.piece and outer > 1:
+            axis = first_axis(kernel)
+            inner = integer(outer // axis.extent)
+            first, last = part(axis.extent, kernel.piece)
+            builder = self.emitter.builder
+            bounds = builder.mul(first, inner), builder.mul(last, inner)
+        elif outer >= SHARED_OUTER:
             bounds = part(outer, 1)
         elif kernel.piece:
             rows = part(kernel.m.extent, kernel.piece)
@@ -129,6 +145,8 @@ class _Product:
         with self.emitter.level(positions):
             if is_plain(self.kernel):
                 self._plain(rows, columns)
+            elif slab_rows(self.kernel):
+                self._slabs(rows, columns)
             else:
                 self._tiles(rows, columns)
 
@@ -176,6 +194,41 @@ class _Product:
             self._sum(integer(self.pitch), row, column)
             with self.emitter.level({}):
                 self._epilogue(row, column)
+
+    def _slabs(self, rows: Piece, columns: Piece) -> None:
+        """All columns of some rows into scratch memory, slab by slab of the sum."""
+        emitter, builder = self.emitter, self.emitter.builder
+        target = self.scratch, integer(self.pitch), integer(self.pitch)
+        batches, depth = (1, *self.kernel.sums)[-BLOCK_SUMS:]
+        wide = columns[0], builder.sub(columns[1], columns[0])
+        with self._pieces(rows, slab_rows(self.kernel)) as block:
+            with (
+                self._leading() as (moved, started),
+                emitter.loop(integer(0), integer(batches), batches_at_once(depth)) as b,
+                emitter.loop(integer(0), integer(depth), DEPTH) as k,
+            ):
+                count = emitter.least(
+                    builder.sub(integer(batches), b), batches_at_once(depth)
+                )
+                some = emitter.least(builder.sub(integer(depth), k), DEPTH)
+                places = [
+                    builder.add(place, builder.add(*self._steps(operand, b, k)))
+                    for place, operand in zip(
+                        moved, (self.kernel.a, self.kernel.b), strict=True
+                    )
+                ]
+                accumulate = builder.or_(started, builder.or_(b, k))
+                self._call(target, block, wide, places, accumulate, (count, some))
+            with emitter.level({}):
+                self._epilogue(block, wide)
+
+    def _steps(self, operand: Operand, batch: IRValue, k: IRValue) -> list[IRValue]:
+        """How far an operand moves along the sums of the building block."""
+        steps = (0, *operand.sums)[-BLOCK_SUMS:]
+        return [
+            self.emitter.builder.mul(index, integer(step))
+            for index, step in zip((batch, k), steps, strict=True)
+        ]
 
     @contextmanager
     def _pieces(self, bounds: Piece, size: int) -> Iterator[Piece]:
@@ -288,10 +341,12 @@ class _Product:
         columns: Piece,
         moved: Sequence[IRValue],
         accumulate: IRValue,
+        extents: Sequence[IRValue] = (),
     ) -> None:
         """A call of the building block for a piece of the product.
 
-        `target` is its address, the way from row to row, and that from run to run.
+        `target` is its address, the way from row to row, and that from run to run;
+        `extents` are those of the sums, where these are not whole.
         """
         kernel, builder = self.kernel, self.emitter.builder
         a, b = kernel.a, kernel.b
@@ -299,7 +354,8 @@ class _Product:
         right = self._operand(b, columns[0], moved[1])
         sums = (1, *kernel.sums)[-BLOCK_SUMS:]
         strides = [(0, *steps)[-BLOCK_SUMS:] for steps in (a.sums, b.sums)]
-        shape = [rows[1], columns[1], integer(sums[1]), integer(sums[0])]
+        batches, depth = extents or map(integer, sums)
+        shape = [rows[1], columns[1], depth, batches]
         shape += [integer(strides[0][0]), integer(strides[1][0])]
         name = block_function(kernel)
         step = integer(strides[1][1] if name == "gemm_nn" else b.row)
@@ -398,6 +454,42 @@ def tile_rows(kernel: ContractKernel) -> int:
         return TALL_TILE_ROWS
     rows = STREAM_TILE_ROWS if streams(kernel) else TILE_ROWS
     return min(rows * (TILE_COLUMNS // tile_pitch(kernel)), TALL_TILE_ROWS)
+
+
+def batches_at_once(depth: int) -> int:
+    """How many batches of a sum make a slab, as in the building block."""
+    return max(DEPTH // depth, 1)
+
+
+def slab_rows(kernel: ContractKernel) -> int:
+    """How many rows of a product are summed slab by slab; 0 where tiles are.
+
+    Only their sums are kept meanwhile, and all columns of them: these must be few.
+    """
+    terms, size = math.prod(kernel.sums), kernel.product.dtype.itemsize
+    block = block_function(kernel)
+    if terms < LONG_SLABS * DEPTH or kernel.product.dtype.is_half or block == "gemm_nt":
+        return 0
+    if kernel.n.extent == 1 or is_plain(kernel):
+        return 0
+    each = block_pitch(kernel) * size
+    rows = max(BLOCK_BYTES // each // FULL_BLOCK, 1) * FULL_BLOCK
+    if kernel.m.extent * each <= MOST_BLOCK_BYTES:
+        rows = kernel.m.extent
+    return rows if rows * each <= MOST_BLOCK_BYTES else 0
+
+
+def block_pitch(kernel: ContractKernel) -> int:
+    """From row to row of sums that are kept together: not a multiple of a page."""
+    lanes = host_target().lanes(kernel.product.dtype.compute.itemsize)
+    return (-(-kernel.n.extent // lanes) + 1) * lanes
+
+
+def scratch_bytes(kernel: ContractKernel) -> int:
+    """The scratch memory that each thread needs."""
+    rows = slab_rows(kernel)
+    each = block_pitch(kernel) * kernel.product.dtype.compute.itemsize
+    return max(SCRATCH_BYTES, rows * each)
 
 
 def tile_pitch(kernel: ContractKernel) -> int:

@@ -39,9 +39,9 @@ from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
 from chainrule.compiler.pace import Pace
 from chainrule.compiler.plan import make_plan
-from chainrule.compiler.product import SCRATCH_BYTES, block_function, emit_product
+from chainrule.compiler.product import block_function, emit_product, scratch_bytes
 from chainrule.compiler.report import Report, make_report
-from chainrule.compiler.runner import runner
+from chainrule.compiler.runner import RECORD_WORDS, runner
 from chainrule.compiler.sorting import workspace_bytes
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
@@ -186,7 +186,7 @@ class Program:
         self._loops: list[InnerLoop] = []
         for place, step in enumerate(self.plan.steps):
             at = len(words) * 8 + _entry_offset(step)
-            flags = [int(step.parallel), int(step.barrier)]
+            flags = [int(step.parallel), int(step.barrier), step.chain, step.parts]
             records.append([self._entry(place), at, *flags])
             for value in step.values:
                 owner = self.plan.over.get(id(value), value)
@@ -199,7 +199,7 @@ class Program:
         inside = self.plan.arena.offsets
         places = [at for key in inside for at in self._slots.get(key, ())]
         self._in_arena = np.array(places, np.int64)
-        self.records = np.array(records or [[0] * 4], np.int64)
+        self.records = np.array(records or [[0] * RECORD_WORDS], np.int64)
         self._barrier = aligned(BARRIER_BYTES)
         self._barrier[:] = 0
         self._records_at = address_of(self.records)
@@ -396,7 +396,7 @@ class Program:
         last = (int(self.records[position][1]) - at) // 8 + len(words)
         words.append(int(self.table[last]))
         table = np.array(words, np.int64)
-        record = np.array([self._entry(position), at, 1, 0], np.int64)
+        record = np.array([self._entry(position), at, 1, 0, 1, 1], np.int64)
         times: list[float] = []
         rounds = 1
         while len(times) < repetitions:
@@ -422,6 +422,8 @@ class Program:
         for number, step in enumerate(self.plan.steps):
             who = "shared" if step.parallel else "first thread"
             after = ", after a barrier" if step.barrier else ""
+            if step.chain > 1:
+                after += f", a chain of {step.chain} in {step.parts} parts"
             parts.append(f"# {number} {step.kernel.name}: {who}{after}")
             parts.append(show_kernel(step.kernel))
         return "\n".join(parts)
@@ -431,7 +433,7 @@ def workspace(kernel: Kernel) -> int:
     """The bytes of scratch memory that each thread needs."""
     if isinstance(kernel, LibraryKernel):
         return workspace_bytes(kernel)
-    return SCRATCH_BYTES if isinstance(kernel, ContractKernel) else 0
+    return scratch_bytes(kernel) if isinstance(kernel, ContractKernel) else 0
 
 
 def _entry_offset(step: Step) -> int:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from functools import cache
 
 from chainrule.compiler.cache import object_key, objects
-from chainrule.compiler.emit import BYTE, I64, POINTER, integer
+from chainrule.compiler.emit import (
+    BYTE,
+    I64,
+    POINTER,
+    SHARE_BITS,
+    SHARE_MASK,
+    integer,
+)
 from chainrule.compiler.engine import (
     LoadedObject,
     compile_module,
@@ -32,8 +39,10 @@ INNER_CONTEXTS, BINDINGS, BINDING_COUNT, LENGTH = range(4)
 # words of a binding: byte offset in the step's table, byte offset from the descriptor's
 # word to that of the buffer, byte in the buffer, and how much further in each step
 BINDING_WORDS = 4
-# words of a record: function, byte offset of its arguments, shared by threads, barrier
-RECORD_WORDS = 4
+# words of a record: function, byte offset of its arguments, shared by threads, barrier,
+# how many records from here on make a chain, into how many parts that is cut
+FUNCTION, ARGUMENTS, SHARED, WAITS, CHAIN, PARTS = range(6)
+RECORD_WORDS = 6
 # words of a patch: byte offset of an argument, what is added to it after each step
 PATCH_WORDS = 2
 # words of a move, made before the first step: where to, where from, how many words
@@ -46,7 +55,8 @@ def runner() -> tuple[int, LoadedObject]:
     pool()
     target = host_target()
     key = object_key(
-        "runner of stretches, scans without barriers, and scans spread over threads",
+        "runner of stretches and chains, scans without barriers, and scans spread over "
+        "threads",
         target.fingerprint,
     )
     loaded = load_object(objects().get(key, lambda: compile_module(_text())))
@@ -92,7 +102,7 @@ class _Writer:
         return self.builder.inttoptr(self.word(base, position), POINTER)
 
     def loop(self, count: IRValue, body: object) -> None:
-        """`for i in range(count): body(i)`."""
+        """`for i in range(count): body(i)`; what the body returns is the step."""
         builder = self.builder
         before = builder.block
         head = self.function.append_basic_block()
@@ -104,13 +114,14 @@ class _Writer:
         counter.add_incoming(integer(0), before)
         builder.cbranch(builder.icmp_signed("<", counter, count), inside, after)
         builder.position_at_end(inside)
-        body(counter)  # type: ignore[operator]
-        counter.add_incoming(builder.add(counter, integer(1)), builder.block)
+        step = body(counter) or integer(1)  # type: ignore[operator]
+        counter.add_incoming(builder.add(counter, step), builder.block)
         builder.branch(head)
         builder.position_at_end(after)
 
     def write(self) -> None:
         builder, context = self.builder, self.context
+        self.own_bits = builder.shl(self.thread, integer(SHARE_BITS))
         self.barrier = self.pointer(context, BARRIER_AT)  # null: nobody waits
         several = builder.icmp_signed(">", self.threads, integer(1))
         meets = builder.icmp_signed("!=", self.word(context, BARRIER_AT), integer(0))
@@ -128,14 +139,15 @@ class _Writer:
         The first of the arguments is the descriptor; those before it are the buffers.
         """
         builder = self.builder
+        thread = builder.and_(self.thread, integer(SHARE_MASK))
         descriptor = self.pointer(self.context, 0)
         inner = self.pointer(self.pointer(descriptor, INNER_CONTEXTS), 0)
         size = self.word(inner, HEAD_WORDS + TABLE_BYTES)
         tables = self.pointer(inner, HEAD_WORDS + TABLES)
-        own = builder.mul(self.thread, size)
+        own = builder.mul(thread, size)
         table = builder.gep(tables, [own], source_etype=BYTE)
         self._bind(descriptor, table, integer(0))
-        builder.call(run, [inner, self.thread, self.threads])
+        builder.call(run, [inner, thread, self.threads])
         builder.ret_void()
 
     def write_spread(self, run: IRValue) -> None:
@@ -143,7 +155,8 @@ class _Writer:
 
         Each thread has a context, tables and memory of its own.
         """
-        builder, thread = self.builder, self.thread
+        builder = self.builder
+        thread = builder.and_(self.thread, integer(SHARE_MASK))
         descriptor = self.pointer(self.context, 0)
         contexts = self.pointer(descriptor, INNER_CONTEXTS)
         inner = builder.inttoptr(self.word(contexts, thread), POINTER)
@@ -206,23 +219,55 @@ class _Writer:
         self.loop(self.word(self.stretch, PATCH_COUNT), self._patch)
         self._wait(self.many)
 
-    def _kernel(self, number: IRValue) -> None:
+    def _kernel(self, number: IRValue) -> IRValue:
+        """One kernel, or a chain of them; how many these are."""
         builder = self.builder
         record = self.at(self.records, number, RECORD_WORDS)
-        zero = integer(0)
-        waits = builder.icmp_signed("!=", self.word(record, 3), zero)
+        zero, one = integer(0), integer(1)
+        waits = builder.icmp_signed("!=", self.word(record, WAITS), zero)
         self._wait(builder.and_(waits, self.many))
-        shared = builder.icmp_signed("!=", self.word(record, 2), zero)
-        with builder.if_then(builder.or_(shared, self.first)):
-            arguments = builder.gep(
-                self.table, [self.word(record, 1)], source_etype=BYTE
-            )
-            one = integer(1)
-            thread = builder.select(shared, self.thread, zero)
-            threads = builder.select(shared, self.threads, one)
-            kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64]).as_pointer()
-            function = builder.inttoptr(self.word(record, 0), kind)
-            builder.call(function, [arguments, thread, threads])
+        length = self.word(record, CHAIN)
+        with builder.if_else(builder.icmp_signed(">", length, one)) as (chain, single):
+            with chain:
+                self._chain(record, length)
+            with single:
+                shared = builder.icmp_signed("!=", self.word(record, SHARED), zero)
+                with builder.if_then(builder.or_(shared, self.first)):
+                    thread = builder.select(shared, self.thread, zero)
+                    threads = builder.select(shared, self.threads, one)
+                    self._call(record, thread, threads)
+        return length
+
+    def _chain(self, record: IRValue, length: IRValue) -> None:
+        """Kernels of which each needs of the others only what its own share made.
+
+        A thread computes a part of its share in all of them before the next part, as
+        several threads would, one after the other.
+        """
+        builder = self.builder
+        parts = builder.sdiv(self.word(record, PARTS), self.threads)
+        some = builder.icmp_signed(">", parts, integer(0))
+        parts = builder.select(some, parts, integer(1))
+        first = builder.mul(self.thread, parts)
+        shares = builder.mul(self.threads, parts)
+
+        def part(number: IRValue) -> None:
+            share = builder.add(first, number)
+
+            def kernel(place: IRValue) -> None:
+                self._call(self.at(record, place, RECORD_WORDS), share, shares)
+
+            self.loop(length, kernel)
+
+        self.loop(parts, part)
+
+    def _call(self, record: IRValue, share: IRValue, shares: IRValue) -> None:
+        builder = self.builder
+        place = self.word(record, ARGUMENTS)
+        arguments = builder.gep(self.table, [place], source_etype=BYTE)
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64]).as_pointer()
+        function = builder.inttoptr(self.word(record, FUNCTION), kind)
+        builder.call(function, [arguments, builder.or_(share, self.own_bits), shares])
 
     def _patch(self, number: IRValue) -> None:
         builder = self.builder

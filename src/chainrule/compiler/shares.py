@@ -73,7 +73,7 @@ def cut_axis(kernel: Kernel, lanes: int) -> Axis | None:
 def first_axis(kernel: LoopKernel | ContractKernel) -> Axis:
     """The axis of which threads have pieces where the kernel says how large."""
     if isinstance(kernel, ContractKernel):
-        return kernel.m
+        return next((a for a in kernel.outer if a.extent != 1), kernel.m)
     axis = kernel.rows[0] if kernel.rows else kernel.lane
     assert axis is not None
     return axis
@@ -123,6 +123,43 @@ def own_buffers(
     return touched - strangers
 
 
+def sample_buffers(
+    kernel: Kernel,
+    samples: int,
+    values: Sequence[Value],
+    stores: dict[int, Store],
+    within: Mapping[int, Value],
+) -> dict[int, int]:
+    """The buffers of which each sample touches only what belongs to it.
+
+    A sample is one of `samples` equal parts of the first axis of the kernel, and of the
+    leading axis of the value in a buffer; by the numbers of the buffers, how many
+    elements it takes there.
+    """
+    assert isinstance(kernel, LoopKernel | ContractKernel)
+    axis = first_axis(kernel)
+    sample, rest = Axis(samples), Axis(axis.extent // samples)
+    place = {axis: of(sample) * rest.extent + of(rest)}
+    own: dict[int, int] = {}
+    strangers: set[int] = set()
+    for buffer, offset in accesses(kernel):
+        value = values[buffer]
+        own[buffer] = _sample_stride(value, samples, stores)
+        whole = _sample_stride(within.get(id(value), value), samples, stores)
+        stays = _stays_at(offset.substitute(place), sample, own[buffer])
+        if own[buffer] != whole or not stays:
+            strangers.add(buffer)
+    return {buffer: stride for buffer, stride in own.items() if buffer not in strangers}
+
+
+def _sample_stride(value: Value, samples: int, stores: dict[int, Store]) -> int:
+    """From sample to sample of the leading axis of a value; 0 where there are none."""
+    shape = value.spec.shape
+    if not shape or shape[0] % samples:
+        return 0
+    return stores[id(value)].strides[0] * (shape[0] // samples)
+
+
 def _stays_at(offset: Index, axis: Axis, stride: int) -> bool:
     """Whether an offset lies in the stretch of `stride` that belongs to `axis`."""
     if axis.extent == 1 or offset.coefficient(axis) != stride:
@@ -150,6 +187,8 @@ def _operand_offset(kernel: ContractKernel, operand: Operand, axis: Axis) -> Ind
     offset = of(axis) * operand.row + operand.offset
     for extent, stride in zip(kernel.sums, operand.sums, strict=True):
         offset = offset + of(Axis(extent)) * stride
+    for outer, stride in zip(kernel.outer, operand.outer, strict=True):
+        offset = offset + of(outer) * stride
     return offset
 
 

@@ -27,7 +27,7 @@ def argsort(lines: Lines) -> None:
     length = shape[axis]
     others = without(shape, axis)
     first, last = lines.share(math.prod(others))
-    own = builder.mul(emitter.thread, integer(workspace_bytes(kernel)))
+    own = builder.mul(emitter.worker, integer(workspace_bytes(kernel)))
     room = builder.gep(emitter.extra_argument(0), [own], source_etype=BYTE)
     sorter = _Counting if _counts(kernel) else _Merging
     with emitter.loop(first, last) as line:

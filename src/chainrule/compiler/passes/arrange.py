@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from chainrule.ir.graph import Graph
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity, permute_dims
 from chainrule.ops.contract import free_axes
+
+MANY_ROWS = 512  # of a product, from which on its right operand is turned beforehand
+LITTLE_BYTES, MOST_BYTES = 1 << 12, 1 << 20  # of that operand
 
 
 def separate_outputs(graph: Graph, donations: Sequence[tuple[int, int]] = ()) -> Graph:
@@ -71,7 +75,8 @@ def arrange_operands(graph: Graph) -> tuple[Graph, set[int]]:
     """`graph` with operands of contractions that matrix kernels can read.
 
     The right operand must be contiguous along its last free or its last summed axis;
-    others are copied into order.
+    others are copied into order, and so are small ones along the sum that many rows
+    are multiplied with, which matrix kernels would turn again for some rows at a time.
 
     Returns:
         The graph, and the ids of the copies, which must be stored.
@@ -97,7 +102,8 @@ def _arranged(
     a, b = inputs
     columns = free_axes(b.spec.ndim, sums[1], batch[1])
     ends = {columns[-1] if columns else None, sums[1][-1] if sums[1] else None}
-    if contiguous_axis(b, forced) in ends or b.spec.size == 1:
+    fits = contiguous_axis(b, forced) in ends or b.spec.size == 1
+    if fits and not _turns_often(node, b, (columns, forced)):
         return inputs, node.params
     order = (*batch[1], *sums[1], *columns)
     (ordered,) = builder.apply(
@@ -110,3 +116,16 @@ def _arranged(
         "batch": (batch[0], tuple(range(first))),
     }
     return (a, ordered), params
+
+
+def _turns_often(node: Node, b: Value, known: tuple[tuple[int, ...], set[int]]) -> bool:
+    """Whether a small operand lies along the sum, and is needed for many rows."""
+    columns, forced = known
+    sums, batch = node.params["sums"][1], node.params["batch"][1]
+    if not columns or not sums or batch or b.spec.dtype.is_half:
+        return False
+    width = math.prod(b.spec.shape[axis] for axis in columns)
+    rows = node.outputs[0].spec.size // max(width, 1)
+    small = LITTLE_BYTES <= b.spec.nbytes <= MOST_BYTES
+    along = contiguous_axis(b, forced) == sums[-1]
+    return along and small and rows >= MANY_ROWS and width > 1

@@ -15,6 +15,7 @@ LEAST_TERMS = 4096  # of a sum that is cut
 STRETCHES = 8  # at least
 MOST = 512  # terms of a stretch
 LEAST = 32
+LEAST_OF_SAMPLE = 64  # of a sample that makes a stretch of its own
 FEWEST_COLUMNS = 4
 
 
@@ -64,6 +65,9 @@ def _cut_of(node: Node) -> _Cut | None:
     terms = math.prod(shape[: len(axes)])
     if terms < LEAST_TERMS:
         return None
+    each = terms // shape[0]
+    if shape[0] >= STRETCHES and LEAST_OF_SAMPLE <= each <= MOST:
+        return _Cut(0, 1, each)  # what a thread sums of the sample that it has
     cuts = _cuts(shape[: len(axes)])
     fitting = [c for c in cuts if c.terms <= min(MOST, terms // STRETCHES)]
     best = max(fitting, key=lambda c: c.terms, default=None)
