@@ -68,16 +68,22 @@ def test_an_index_outside_is_an_error_and_touches_nothing(index: int) -> None:
     np.testing.assert_array_equal(loop.state()[0], x)
 
 
-def moving(rows: int, width: int, batch: int, lasting: bool = False) -> Graph:
-    """A table of which each batch halves some rows, where a flag holds if `lasting`."""
+# which of the places are halved, where the flag holds for the first 8
+WHEN = {"always": slice(0, 12), "where": slice(0, 8), "where not": slice(8, 12)}
+
+
+def moving(rows: int, width: int, batch: int, when: str = "always") -> Graph:
+    """A table of which each batch halves some rows: always, or by a flag."""
 
     def step(table: Any, flags: Any, places: Any, numbers: Any) -> list[Any]:
         chosen = ops.take(places, numbers, axis=0)
         halves = ops.multiply(ops.take(table, chosen, axis=0), 0.5)
         new = ops.put_rows(table, chosen, halves)
-        if lasting:
-            flag = ops.reduce_all(ops.take(flags, numbers, axis=0), axes=(0,))
+        flag = ops.reduce_all(ops.take(flags, numbers, axis=0), axes=(0,))
+        if when == "where":
             new = ops.where(flag, new, table)
+        if when == "where not":
+            new = ops.where(flag, table, new)
         return [new, ops.reduce_sum(halves, axes=(1,))]
 
     specs = [Spec((rows, width), float32), Spec((batch * 3,), bool_)]
@@ -85,13 +91,13 @@ def moving(rows: int, width: int, batch: int, lasting: bool = False) -> Graph:
     return trace(step, specs)[0]
 
 
-@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_rows_are_put_where_the_table_lies(
-    threads: int, lasting: bool, monkeypatch: pytest.MonkeyPatch
+    threads: int, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
-    graph = moving(50, 40, 4, lasting)
+    graph = moving(50, 40, 4, when)
     random = np.random.default_rng(0)
     table = random.normal(size=(50, 40)).astype(np.float32)
     places = random.permutation(50)[:12]
@@ -103,14 +109,14 @@ def test_rows_are_put_where_the_table_lies(
     assert made.plan.over[id(output)] is made.plan.graph.inputs[0]
     loop.run(graph, np.arange(12), 4, [])
     wanted = table.copy()
-    wanted[places[: 8 if lasting else 12]] *= np.float32(0.5)
+    wanted[places[WHEN[when]]] *= np.float32(0.5)
     np.testing.assert_array_equal(loop.state()[0], wanted)
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-def test_the_work_does_not_grow_with_the_table(lasting: bool) -> None:
+@pytest.mark.parametrize("when", WHEN)
+def test_the_work_does_not_grow_with_the_table(when: str) -> None:
     few, many = (
-        make_plan(moving(rows, 8, 4, lasting), [(0, 0)]) for rows in (100, 1_000_000)
+        make_plan(moving(rows, 8, 4, when), [(0, 0)]) for rows in (100, 1_000_000)
     )
     assert many.arena.nbytes == few.arena.nbytes
     assert [s.work for s in many.steps] == [s.work for s in few.steps]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ir.dtype import as_array, widen
+from chainrule.ir.dtype import as_array, int64, widen
 from chainrule.ir.primitive import PRIMITIVES
 from chainrule.ir.spec import Spec
 from chainrule.ir.value import Node, Value
@@ -185,9 +185,8 @@ def _put_if(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | None
         if made is None or made.primitive.name != "put_rows" or condition.spec.shape:
             continue
         table, indices, rows = made.inputs
-        if table is other:
-            nowhere = np.array(table.spec.shape[0], indices.spec.dtype.numpy)
-            number = Value(Spec((), indices.spec.dtype), nowhere)
+        if table is other and indices.spec.dtype is int64:
+            number = Value(Spec((), int64), np.array(table.spec.shape[0], np.int64))
             pair = (indices, number) if holds else (number, indices)
             chosen = apply(node.primitive, (condition, *pair), {})
             return apply(made.primitive, (table, chosen, rows), {})
