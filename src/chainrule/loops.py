@@ -140,6 +140,18 @@ class Loop:
             self._loops.feed(self._take(data))
             self._fed = data
 
+    def end(self) -> None:
+        """Let go of state and data.
+
+        Example:
+            >>> import chainrule
+            >>> loop = Loop(lambda total, x: (total + chainrule.sum(x), None))
+            >>> loop.begin(chainrule.asarray(0.0), np.ones(2, dtype="float32"))
+            >>> loop.end()
+        """
+        self._fed = None
+        self._loops.begin((), ())
+
     def _take(self, data: Any) -> list[np.ndarray[Any, Any]]:
         """The arrays of `data`, after noting what they look like."""
         for seen in self._state.seen:
@@ -504,6 +516,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._tables: OrderedDict[Hashable, Table] = OrderedDict()
+        self._last: tuple[Hashable, Table] | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -512,6 +525,8 @@ class Tables:
     def get(self, key: Hashable) -> Table:
         """The table of this key, which is used again."""
         with self._lock:
+            if self._last is not None and self._last[0] == key:
+                return self._last[1]  # long keys are not hashed without need
             table = self._tables.get(key)
             if table is None:
                 table = self._tables[key] = Table(shared=True)
@@ -519,12 +534,14 @@ class Tables:
                     self._tables.popitem(last=False)
             else:
                 self._tables.move_to_end(key)
+            self._last = key, table
             return table
 
     def shrink(self) -> None:
         """Let go of the oldest tables where there are too many steps in all."""
         with self._lock:
             while len(self) > SHARED_TRACES:
+                self._last = None
                 self._tables.popitem(last=False)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +32,7 @@ __all__ = [
     "make_loop",
     "random_orders",
     "random_pair",
+    "random_units",
     "random_words",
 ]
 
@@ -39,6 +42,7 @@ Array = np.ndarray[Any, Any]
 WORDS_BEFORE = 1 << 17
 CALL_WORDS = 1 << 11  # how many take NumPy as long as a call does
 PAIR_WORDS = 1 << 7
+SAFE = 1e38  # the difference of two numbers that are smaller together is finite
 _drawn = [0]
 
 
@@ -108,7 +112,7 @@ def make_loop(backend: str | None = None) -> Loops:
     """A driver of steps on the given backend."""
     if _checked(backend) == "interpret":
         return InterpretedLoop()
-    loop: Loops = importlib.import_module("chainrule.compiler.native_loop").NativeLoop()
+    loop: Loops = _native("loop").NativeLoop()
     return loop
 
 
@@ -123,8 +127,7 @@ def random_orders(
     """
     if _checked(backend) == "interpret":
         return reference_orders(key, turns, rows)
-    native = importlib.import_module("chainrule.compiler.native_orders")
-    orders: Array = native.random_orders(key, turns, rows)
+    orders: Array = _native("orders").random_orders(key, turns, rows)
     return orders
 
 
@@ -145,9 +148,34 @@ def random_words(
     _drawn[0] += math.prod(shape) + CALL_WORDS
     if _checked(backend) == "interpret" or _drawn[0] <= WORDS_BEFORE:
         return np.asarray(random_bits.primitive.reference(key, shape=shape))
-    native = importlib.import_module("chainrule.compiler.native_words")
-    words: Array = native.draw_words(tuple(key.tolist()), shape)
+    words: Array = _native("words").draw_words(tuple(key.tolist()), shape)
     return words
+
+
+def random_units(key: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
+    """Numbers of equal chance between two float32, of 24 of the bits of `random_words`.
+
+    Example:
+        >>> random_units(np.zeros(2, np.uint32), (1,), 0.0, 1.0).tolist()
+        [0.4179688096046448]
+    """
+    first, last = np.float32(low), np.float32(high)
+    with nullcontext() if abs(low) + abs(high) < SAFE else np.errstate(all="ignore"):
+        width = last - first
+        if _drawn[0] > WORDS_BEFORE and SETTINGS.backend == "native":
+            found: Array = _native("words").draw_units(
+                tuple(key.tolist()), shape, first, width
+            )
+            return found
+        words = random_words(key, shape) >> np.uint32(8)
+        unit = words.astype(np.float32) * np.float32(2.0**-24)
+        return np.asarray(first + unit * width)
+
+
+@cache
+def _native(what: str) -> Any:
+    """A module of native code, which is not loaded before it is needed."""
+    return importlib.import_module(f"chainrule.compiler.native_{what}")
 
 
 def random_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
@@ -160,6 +188,5 @@ def random_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
     _drawn[0] += PAIR_WORDS
     if _drawn[0] <= WORDS_BEFORE or SETTINGS.backend == "interpret":
         return threefry_word(key, first), threefry_word(key, first + 1)
-    native = importlib.import_module("chainrule.compiler.native_words")
-    words: tuple[int, int] = native.draw_pair(key, first)
+    words: tuple[int, int] = _native("words").draw_pair(key, first)
     return words

@@ -7,6 +7,7 @@ to be exchanged lies side by side.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -72,13 +73,20 @@ def draw_orders(
     half, lanes = -(-rows // 2), host_target().lanes(4)
     words = -(-half // lanes) * lanes
     bits = min(max(rows - 1, 1).bit_length(), MOST_BITS)
-    known = [*map(int, key), turns.start, rows, half, words, 32 - bits, 1 << bits]
-    parameters = np.array([*known, len(turns)], np.int64)
+    known = (*map(int, key), turns.start, rows, half, words, 32 - bits, 1 << bits)
     drawn, places = aligned(8 * words * threads), aligned((4 << bits) * threads)
-    buffers = (parameters, orders, drawn, places)
-    table = np.array([address_of(buffer) for buffer in buffers], np.int64)
-    pool().run(_code().address("orders"), address_of(table), threads)
+    # the table, and behind it the parameters that it points at
+    table = (ctypes.c_int64 * 13)(0, *map(address_of, (orders, drawn, places)))
+    start = ctypes.addressof(table)
+    table[0] = start + 32
+    table[4:] = (*known, len(turns))
+    pool().run(_entry(), start, threads)
     return orders
+
+
+@cache
+def _entry() -> int:
+    return _code().address("orders")
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -24,11 +25,12 @@ from chainrule.compiler.engine import (
 from chainrule.compiler.kernels.threefry import emit_threefry2x32
 from chainrule.compiler.llvm_types import IRBuilder, IRValue, ir
 from chainrule.compiler.threads import default_threads, pool
-from chainrule.ir.dtype import int64, uint32
+from chainrule.ir.dtype import float32, int64, uint32
 
 Array = np.ndarray[Any, Any]
 
 WORD = 0xFFFFFFFF
+F32 = ir.FloatType()
 MANY = 1 << 18  # words from which on it pays to wake another thread
 
 
@@ -46,20 +48,64 @@ def draw_words(
         >>> hex(draw_words((0, 0), (3,))[0])
         '0x6b200159'
     """
-    count, lanes = math.prod(shape), host_target().lanes(4)
-    vectors = -(-count // lanes)
-    words = aligned(4 * lanes * vectors)
-    # the table, and behind it the parameters that it points at
-    context = (ctypes.c_int64 * 5)(0, address_of(words), *key, vectors)
-    start = ctypes.addressof(context)
-    context[0] = start + 16
-    if threads is None:
-        threads = default_threads() if count >= MANY else 1
-    if threads == 1:
-        _entry()(start, 0, 1)
-    else:
-        pool().run(_code().address("words"), start, threads)
+    count = math.prod(shape)
+    words = _room_for(count)
+    _draw(_entry("words"), key, words, threads)
     return words.view(np.uint32)[:count].reshape(shape)
+
+
+def draw_units(
+    key: tuple[int, int],
+    shape: tuple[int, ...],
+    low: Any,
+    width: Any,
+    threads: int | None = None,
+) -> Array:
+    """Numbers of equal chance, of 24 random bits each, scaled by `width` behind `low`.
+
+    Args:
+        key: two words of 32 bits.
+        shape: the shape of the array.
+        low: the lower end, a float32.
+        width: the upper end less the lower one, a float32.
+        threads: how many threads share the numbers at most.
+
+    Example:
+        >>> draw_units((0, 0), (1,), np.float32(0), np.float32(1)).tolist()
+        [0.4179688096046448]
+    """
+    count = math.prod(shape)
+    units, ends = _room_for(count), np.array([low, width], np.float32)
+    _draw(_entry("units"), key, units, threads, (address_of(ends),))
+    return units.view(np.float32)[:count].reshape(shape)
+
+
+def _room_for(count: int) -> Array:
+    """Memory for so many words, in whole vectors."""
+    lanes = host_target().lanes(4)
+    return aligned(4 * lanes * -(-count // lanes))
+
+
+def _draw(
+    entry: Entry,
+    key: tuple[int, int],
+    room: Array,
+    threads: int | None,
+    more: tuple[int, ...] = (),
+) -> None:
+    """Fill a room."""
+    # the table, and behind it the parameters that it points at
+    head = 2 + len(more)
+    vectors = len(room) // (4 * host_target().lanes(4))
+    context = (ctypes.c_int64 * (head + 3))(0, address_of(room), *more, *key, vectors)
+    start = ctypes.addressof(context)
+    context[0] = start + 8 * head
+    if threads is None:
+        threads = default_threads() if len(room) >= 4 * MANY else 1
+    if threads == 1:
+        entry.function(start, 0, 1)
+    else:
+        pool().run(entry.address, start, threads)
 
 
 def draw_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
@@ -73,11 +119,19 @@ def draw_pair(key: tuple[int, int], first: int) -> tuple[int, int]:
     return both & WORD, both >> 32
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A function that fills rooms: to be called, and for the pool of threads."""
+
+    address: int
+    function: Callable[[int, int, int], None]
+
+
 @cache
-def _entry() -> Callable[[int, int, int], None]:
-    """The function that draws an array, on the thread that calls it."""
+def _entry(name: str) -> Entry:
+    address = _code().address("words") if name == "words" else _units().address(name)
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-    return kind(_code().address("words"))
+    return Entry(address, kind(address))
 
 
 @cache
@@ -93,10 +147,42 @@ def _code() -> LoadedObject:
     return load_object(objects().get(key, lambda: compile_module(_text(target))))
 
 
+@cache
+def _units() -> LoadedObject:
+    target = host_target()
+    key = object_key("numbers of equal chance", target.fingerprint)
+    return load_object(objects().get(key, lambda: compile_module(_units_text(target))))
+
+
 def _text(target: Target) -> str:
-    lanes = target.lanes(4)
-    emitter = Emitter("words", (int64, uint32), target, lanes)
+    emitter = Emitter("words", (int64, uint32), target, target.lanes(4))
+    _write_words(emitter, lambda words: words)
+    _write_pair(emitter)
+    return emitter.finish()
+
+
+def _units_text(target: Target) -> str:
+    emitter = Emitter("units", (int64, float32, float32), target, target.lanes(4))
     builder = emitter.builder
+    kind = ir.VectorType(F32, emitter.lanes)
+    ends = [
+        emitter.repeat(builder.load(emitter.address(2, integer(i)), typ=F32))
+        for i in range(2)
+    ]
+
+    def scaled(words: IRValue) -> IRValue:
+        bits = builder.lshr(words, emitter.repeat(ir.Constant(I32, 8)))
+        unit = builder.sitofp(bits, kind)
+        unit = builder.fmul(unit, emitter.repeat(ir.Constant(F32, 2.0**-24)))
+        return builder.fadd(ends[0], builder.fmul(unit, ends[1]))
+
+    _write_words(emitter, scaled)
+    return emitter.finish()
+
+
+def _write_words(emitter: Emitter, made_of: Callable[[IRValue], IRValue]) -> None:
+    """Vector after vector of words, or of what is made of them."""
+    builder, lanes = emitter.builder, emitter.lanes
     key0, key1, vectors = (
         builder.load(emitter.address(0, integer(number)), typ=I64)
         for number in range(3)
@@ -112,9 +198,7 @@ def _text(target: Target) -> str:
         low = builder.add(emitter.repeat(builder.trunc(place, I32)), steps)
         rest = builder.trunc(builder.lshr(place, integer(32)), I32)
         words, _ = emit_threefry2x32(builder, key0, key1, low, emitter.repeat(rest))
-        builder.store(words, emitter.address(1, place), align=4)
-    _write_pair(emitter)
-    return emitter.finish()
+        builder.store(made_of(words), emitter.address(1, place), align=4)
 
 
 def _write_pair(emitter: Emitter) -> None:

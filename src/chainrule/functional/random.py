@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from chainrule import ops
-from chainrule.compiler import random_pair, random_words
+from chainrule.compiler import random_pair, random_units, random_words
 from chainrule.errors import ArgumentError, DTypeError, TraceError
 from chainrule.functional.elementwise import erf
 from chainrule.functional.manipulation import as_shape, reshape
@@ -51,7 +51,6 @@ from chainrule.settings import SETTINGS
 # Folding, splitting and drawing hash different messages under one key.
 _FOLD = np.array([0x5EED0001, 0x464F4C44], np.uint32)
 _SPLIT = np.array([0x5EED0002, 0x53504C54], np.uint32)
-SAFE = 1e38  # the difference of two numbers that are smaller together is finite
 _FOLD_TAG, _SPLIT_TAG = _FOLD.tolist(), _SPLIT.tolist()
 
 
@@ -151,18 +150,6 @@ def _words(key: Value, shape: Shape) -> Tensor:
     return ops.random_bits(key, shape=shape)
 
 
-def _units(key: Value, shape: Shape, low: float, high: float) -> Tensor:
-    """What `uniform` gives in float32, in one go where nothing is recorded."""
-    words = random_words(np.asarray(key.data), shape) >> np.uint32(8)
-    unit = words.astype(np.float32) * np.float32(2.0**-24)
-    if (low, high) != (0.0, 1.0):
-        first, last = np.float32(low), np.float32(high)
-        safe = abs(low) + abs(high) < SAFE  # asking NumPy to be quiet takes long
-        with nullcontext() if safe else np.errstate(all="ignore"):
-            unit = first + unit * (last - first)
-    return constant(np.asarray(unit))
-
-
 def _wide_bits(key: Tensor, shape: Shape) -> Tensor:
     pairs = ops.cast(_words(as_value(key), (2, *shape)), dtype=uint64)
     low = ops.take(pairs, constant(np.int64(0)), axis=0)
@@ -196,7 +183,7 @@ def uniform(
     size = as_shape(shape)
     plain = type(minval) is float and type(maxval) is float
     if kind is float32 and plain and _is_known(as_value(key)):
-        return _units(as_value(key), size, minval, maxval)
+        return constant(random_units(as_value(key).data, size, minval, maxval))
     if kind.bits == 64:
         words = ops.shift_right(_wide_bits(key, size), 11)
         unit = ops.multiply(ops.cast(words, dtype=kind), 2.0**-53)

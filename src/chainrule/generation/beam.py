@@ -131,7 +131,7 @@ class BeamSearch:
             self._loop.run(np.arange(count), 1)
             made += count
         found = {name: self._loop.read(name).numpy() for name in _RESULTS}
-        self._loop.begin((), ())
+        self._loop.end()
         return [
             _collected(found, row, n_best, made, alpha) for row in range(len(tokens))
         ]

@@ -421,24 +421,38 @@ class Layer(Typed):
 
     def walk(self) -> Iterator[Layer]:
         """This layer and those that it holds, each once."""
-        yield from {id(layer): layer for layer in self._layers_within()}.values()
+        found: dict[int, Layer] = {}
+        self._find_parts(True, [], found)
+        return iter(found.values())
 
-    def _layers_within(self) -> Iterator[Layer]:
-        yield self
-        for part in _held_by(self):
-            if isinstance(part, Layer):
-                yield from part._layers_within()
+    def _find_parts(
+        self,
+        trained: bool,
+        variables: list[tuple[bool, Variable]],
+        layers: dict[int, Layer],
+    ) -> None:
+        """Find everything that it holds.
 
-    def _reach(self, trained: bool) -> Iterator[tuple[bool, Variable]]:
-        """Each variable, with whether all layers around it are trainable."""
+        Args:
+            trained: whether the layers around it are trainable.
+            variables: takes the variables, with whether all layers around each are
+                trainable; one that is held several times is there several times.
+            layers: takes the layers by their `id`, this one first.
+        """
+        layers.setdefault(id(self), self)
         trained = trained and self.trainable
-        for variable in self._weights:
-            yield trained, variable
+        variables += [(trained, variable) for variable in self._weights]
         for part in _held_by(self):
             if isinstance(part, Layer):
-                yield from part._reach(trained)
+                part._find_parts(trained, variables, layers)
             else:
-                yield trained, part
+                variables.append((trained, part))
+
+    def _reach(self, trained: bool) -> list[tuple[bool, Variable]]:
+        """Each variable, with whether all layers around it are trainable."""
+        found: list[tuple[bool, Variable]] = []
+        self._find_parts(trained, found, {})
+        return found
 
 
 def held(container: Any) -> list[Any]:

@@ -43,7 +43,7 @@ def train(model: Any, given: Given) -> dict[str, Any]:
     try:
         loop.run(np.arange(examples.rows), examples.rows)
     except BaseException:
-        loop.begin((), ())
+        loop.end()
         raise
     store.lend(loop)
     return read_metrics(store.parts, loop.read("metrics"))
@@ -59,7 +59,7 @@ def test(model: Any, given: Given) -> dict[str, Any]:
         metrics = loop.read("metrics")
         runtime.test_store.carry(loop.read)
     finally:
-        loop.begin((), ())
+        loop.end()
     return read_metrics(runtime.test_store.parts, metrics)
 
 
@@ -77,7 +77,7 @@ def predict(model: Any, x: Any) -> Any:
         if examples.x is x and answers.nbytes <= KEPT_BYTES:
             model._answers = answers
         else:
-            answers.loop.begin((), ())
+            answers.loop.end()
         return outputs
 
 

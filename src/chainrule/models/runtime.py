@@ -182,11 +182,14 @@ def make_parts(
     """The parts of a model; one that only predicts has no targets."""
     trained: dict[int, Any] = {}
     others: dict[int, Any] = {}
-    for reached, variable in model._reach(True):  # in one walk over the layers
-        kind = trained if reached and variable.trainable else others
+    reached: list[tuple[bool, Any]] = []
+    layers: dict[int, Any] = {}
+    model._find_parts(True, reached, layers)  # in one walk over the layers
+    for on, variable in reached:
+        kind = trained if on and variable.trainable else others
         kind[id(variable)] = variable
     frozen = [variable for key, variable in others.items() if key not in trained]
-    modes = tuple(layer.trainable for layer in model.walk())
+    modes = tuple([layer.trainable for layer in layers.values()])
     return Parts(
         call, [*trained.values()], frozen, targets, optimizer, modes, augmentation
     )

@@ -98,23 +98,36 @@ class Case:
             return None
         ignored = self.objective.ignore_class if self.objective else None
         counted = self.y if ignored is None else self.y[self.y != ignored]
-        return Labels.of(counted, self.y.shape[1:]) if counted.size else None
+        return Labels(counted, self.y.shape[1:]) if counted.size else None
 
 
-@dataclass(frozen=True)
 class Labels:
-    """What targets hold: their range, and whether they number classes."""
+    """What targets hold: their range, and whether they number classes.
 
-    shape: tuple[int, ...]
-    low: float
-    high: float
-    whole: bool
+    Args:
+        y: the targets that count.
+        shape: of the targets of a sample.
+    """
 
-    @classmethod
-    def of(cls, y: Array, shape: tuple[int, ...]) -> Labels:
-        """Read targets of this shape a sample."""
-        whole = y.dtype.kind in "biu" or bool((y == np.floor(y)).all())
-        return cls(shape, float(y.min()), float(y.max()), whole)
+    def __init__(self, y: Array, shape: tuple[int, ...]) -> None:
+        self._y = y
+        self.shape = shape
+
+    @functools.cached_property
+    def low(self) -> float:
+        """The smallest."""
+        return float(self._y.min())
+
+    @functools.cached_property
+    def high(self) -> float:
+        """The largest."""
+        return float(self._y.max())
+
+    @functools.cached_property
+    def whole(self) -> bool:
+        """Whether all are whole numbers."""
+        y = self._y
+        return y.dtype.kind in "biu" or bool((y == np.floor(y)).all())
 
     @property
     def single(self) -> bool:

@@ -156,7 +156,7 @@ def measure(
         store.carry(loop.read)
         progress.finish(logs)
     finally:
-        loop.begin((), ())
+        loop.end()
     callbacks.call("on_test_end", logs)
     return logs
 
@@ -195,7 +195,7 @@ def predict(
         store.carry(loop.read)
         progress.finish({})
     finally:
-        loop.begin((), ())
+        loop.end()
     callbacks.call("on_predict_end", {})
     return outputs
 
@@ -270,7 +270,7 @@ class Fit:
             finally:
                 self._keep()
                 self.progress.end(note)
-                self.loop.begin((), ())
+                self.loop.end()
                 self.source.close()
             self.store.finish()
             self.callbacks.call("on_train_end", _last(history))

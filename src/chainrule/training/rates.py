@@ -110,7 +110,7 @@ def sweep(
         losses.append(values.numpy())
         if has_diverged(np.concatenate(losses)):
             break
-    loop.begin((), ())
+    loop.end()
     return judge(rates, np.concatenate(losses))
 
 

@@ -158,6 +158,8 @@ def epoch_order(key: tuple[int, int] | None, epoch: int, rows: int) -> Array:
 
 def epoch_orders(key: tuple[int, int] | None, epochs: range, rows: int) -> Array:
     """The order of the rows in each of some epochs, a line each; see `epoch_order`."""
-    if key is None or not len(epochs):
+    if not len(epochs):
+        return np.empty((0, rows), np.int64)
+    if key is None:
         return np.tile(np.arange(rows, dtype=np.int64), (len(epochs), 1))
     return random_orders(key, epochs, rows)
