@@ -49,6 +49,24 @@ INCIDENTAL = frozenset(
         "_exclusions",  # none, or nothing is shared: they go by names
     }
 )
+# Nor does what weights were made by, nor what inputs are checked against: what differs
+# in these, and fits the data, differs in the variables.
+INCIDENTAL |= {"input_spec"} | {
+    f"{name}_initializer"
+    for name in (
+        "kernel",
+        "bias",
+        "recurrent",
+        "embeddings",
+        "depthwise",
+        "pointwise",
+        "gamma",
+        "beta",
+        "moving_mean",
+        "moving_variance",
+        "alpha",
+    )
+}
 IN_STATE = "_learning_rate"  # where it is a number
 
 

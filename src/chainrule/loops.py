@@ -115,13 +115,12 @@ class Loop:
         Raises:
             ShapeError: when the arrays of `data` differ in their number of rows.
         """
-        for lent in self._lent:
-            lent()
-        self._lent.clear()
+        self._read_lent()
         self.beginning = object()
         self._state, values = self._table.state_like(state)
         self._fed = None
-        self._loops.begin([np.asarray(x.data) for x in values], self._take(data))
+        arrays = [np.asarray(value.data) for value in values]
+        self._loops.begin(arrays, self._take(data), self._state.specs)
 
     def feed(self, data: Any) -> None:
         """Set other arrays whose rows `run` will name; the state goes on.
@@ -149,8 +148,15 @@ class Loop:
             >>> loop.begin(chainrule.asarray(0.0), np.ones(2, dtype="float32"))
             >>> loop.end()
         """
+        self._read_lent()
         self._fed = None
         self._loops.begin((), ())
+
+    def _read_lent(self) -> None:
+        """Read what lies here and would be gone."""
+        for lent in self._lent:
+            lent()
+        self._lent.clear()
 
     def _take(self, data: Any) -> list[np.ndarray[Any, Any]]:
         """The arrays of `data`, after noting what they look like."""

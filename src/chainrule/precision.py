@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from chainrule.errors import ArgumentError, DTypeError
@@ -43,12 +44,12 @@ class DTypePolicy:
         if self.name not in _MIXED:
             _float(self.name)
 
-    @property
+    @cached_property
     def variable_dtype(self) -> DType:
         """Of weights, and of what an optimizer remembers about them."""
         return float32 if self.name in _MIXED else as_dtype(self.name)
 
-    @property
+    @cached_property
     def compute_dtype(self) -> DType:
         """Of what a layer computes and gives."""
         return _MIXED.get(self.name) or as_dtype(self.name)

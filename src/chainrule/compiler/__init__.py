@@ -20,6 +20,7 @@ from chainrule.compiler.interpret import InterpretedLoop, InterpretedProgram, Pa
 from chainrule.compiler.orders import reference_orders
 from chainrule.errors import ArgumentError
 from chainrule.ir.graph import Graph
+from chainrule.ir.spec import Spec
 from chainrule.ops.random import random_bits, threefry_word
 from chainrule.settings import SETTINGS
 
@@ -56,8 +57,13 @@ class Runs(Protocol):
 class Loops(Protocol):
     """A compiled step, driven over the rows of data."""
 
-    def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
-        """Set the state and the data."""
+    def begin(
+        self,
+        state: Sequence[Array],
+        data: Sequence[Array],
+        specs: Sequence[Spec] | None = None,
+    ) -> None:
+        """Set the state, whose specs may be told, and the data."""
 
     def feed(self, data: Sequence[Array]) -> None:
         """Set the data; the state stays."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.ir.graph import Graph, evaluate
+from chainrule.ir.spec import Spec
 
 
 class InterpretedProgram:
@@ -65,6 +66,7 @@ class InterpretedLoop:
         self,
         state: Sequence[np.ndarray[Any, Any]],
         data: Sequence[np.ndarray[Any, Any]],
+        specs: Sequence[Spec] | None = None,
     ) -> None:
         """Set the state and the data."""
         self._state = list(state)

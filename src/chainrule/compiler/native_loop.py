@@ -11,10 +11,10 @@ from chainrule.compiler.arenas import address_of
 from chainrule.compiler.interpret import Part
 from chainrule.compiler.passage import Passage
 from chainrule.compiler.program import Program, alone_with, programs
-from chainrule.compiler.rooms import Room, StateBuffer, rooms
+from chainrule.compiler.rooms import NO_ROOM, StateBuffer, rooms
 from chainrule.ir.dtype import as_dtype
 from chainrule.ir.graph import Graph
-from chainrule.ir.spec import spec_of
+from chainrule.ir.spec import Spec, spec_of
 
 Array = np.ndarray[Any, Any]
 KEPT_PASSAGES = 2  # on one room
@@ -32,7 +32,7 @@ class NativeLoop:
 
     def __init__(self) -> None:
         self._programs: dict[Graph, Program] = {}
-        self._room = Room([])
+        self._room = NO_ROOM
         self._data: list[Array] = []
         self._data_at: list[int] = []
 
@@ -40,9 +40,21 @@ class NativeLoop:
     def _state(self) -> list[StateBuffer]:
         return self._room.buffers
 
-    def begin(self, state: Sequence[Array], data: Sequence[Array]) -> None:
-        """Copy the state in; the data are read where they are."""
-        specs = [spec_of(array.shape, as_dtype(array.dtype)) for array in state]
+    def begin(
+        self,
+        state: Sequence[Array],
+        data: Sequence[Array],
+        specs: Sequence[Spec] | None = None,
+    ) -> None:
+        """Copy the state in; the data are read where they are.
+
+        Args:
+            state: the values.
+            data: the arrays whose rows are taken.
+            specs: of the values, where they are at hand.
+        """
+        if specs is None:
+            specs = [spec_of(array.shape, as_dtype(array.dtype)) for array in state]
         if self._room.specs != specs:
             rooms.give(self._room)
             self._room = rooms.take(specs)

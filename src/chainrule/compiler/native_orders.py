@@ -79,7 +79,7 @@ def draw_orders(
     table = (ctypes.c_int64 * 13)(0, *map(address_of, (orders, drawn, places)))
     start = ctypes.addressof(table)
     table[0] = start + 32
-    table[4:] = (*known, len(turns))
+    table[4:] = [*known, len(turns)]
     pool().run(_entry(), start, threads)
     return orders
 

@@ -79,6 +79,9 @@ class Room:
             start += buffer.nbytes
 
 
+NO_ROOM = Room([])
+
+
 class _Rooms:
     """Rooms that nobody uses now: alike models need alike ones, one after the other."""
 
@@ -96,6 +99,8 @@ class _Rooms:
     def take(self, specs: Sequence[Spec]) -> Room:
         """A room for values of these specs; what is in it may be anything."""
         wanted = list(specs)
+        if not wanted:
+            return NO_ROOM
         with self._lock:
             for key, room in reversed(self._free.items()):
                 if room.specs == wanted:

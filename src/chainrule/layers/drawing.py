@@ -58,8 +58,7 @@ def _outline(layer: Any, function: Any, args: Any, kwargs: Any) -> Any:
         return outline(function, args, kwargs)
     layer.build_for(args[0].shape)
     # layers inside may make their weights when they are called, and not before
-    whole = all(inner.built for inner in layer.walk())
-    alike = likeness(layer) if whole else None
+    alike = likeness(layer) if layer.is_whole() else None
     if alike is None:
         return outline(function, args, kwargs)
     key = alike, args[0].shape, args[0].dtype

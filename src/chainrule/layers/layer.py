@@ -120,7 +120,10 @@ class Layer(Typed):
     ) -> None:
         self.name = _auto_name(type(self)) if name is None else _checked_name(name)
         self.dtype_policy = as_policy(dtype, self.name)
-        self.trainable = trainable
+        if type(self).trainable is Layer.trainable:
+            self._trainable = bool(trainable)  # there are no layers inside yet
+        else:
+            self.trainable = trainable
         self.input_shape = (
             None if input_shape is None else check_shape(self.name, input_shape)
         )
@@ -324,7 +327,17 @@ class Layer(Typed):
 
     def is_trained(self) -> bool:
         """Whether training would change any weight."""
-        return any(on and variable.trainable for on, variable in self._reach(True))
+        parts = [*self._weights, *_held_by(self)]
+        return self.trainable and any(
+            part.is_trained() if isinstance(part, Layer) else part.trainable
+            for part in parts
+        )
+
+    def is_whole(self) -> bool:
+        """Whether it and all layers that it holds have their weights."""
+        return self.built and all(
+            part.is_whole() for part in _held_by(self) if isinstance(part, Layer)
+        )
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Copies of the numbers of all weights, in the order of `weights`."""
@@ -491,8 +504,8 @@ def _how_it_holds(kind: type) -> str:
 
 def _auto_name(owner: type) -> str:
     base = snake_case(owner.__name__)
-    count = _name_counts[base]
     _name_counts[base] += 1
+    count = _name_counts[base] - 1
     return f"{base}_{count}" if count else base
 
 

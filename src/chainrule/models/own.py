@@ -17,6 +17,7 @@ from chainrule.training.own_step import Outline, OwnMeasures, Together, outline_
 from chainrule.training.step import Parts
 
 SHARED_BY_BOTH = ("compute_loss", "compute_metrics")
+REPLACEABLE = ("train_step", "test_step", "predict_step", *SHARED_BY_BOTH)
 FEW_ROWS = 32
 
 
@@ -38,14 +39,19 @@ class Own:
     def of(cls, model: Any, base: type) -> Own:
         """The steps of a model that are not those of `base`."""
 
-        def own(*names: str) -> bool:
-            return any(getattr(type(model), n) is not getattr(base, n) for n in names)
-
+        kind = type(model)
+        same = [getattr(kind, name) is getattr(base, name) for name in REPLACEABLE]
+        if all(same):
+            return _NONE
+        train, test, predict, *by_both = same
         return cls(
-            model.train_step if own("train_step", *SHARED_BY_BOTH) else None,
-            model.test_step if own("test_step", *SHARED_BY_BOTH) else None,
-            model.predict_step if own("predict_step") else None,
+            None if train and all(by_both) else model.train_step,
+            None if test and all(by_both) else model.test_step,
+            None if predict else model.predict_step,
         )
+
+
+_NONE = Own()
 
 
 def own_optimizers(model: Any) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Self
 
 from chainrule import functional
@@ -31,7 +32,15 @@ __all__ = ["REGISTRY", "ClippingOptions", "Optimizer", "OptimizerOptions"]
 
 REGISTRY = Registry("optimizer", "optimizer")
 LearningRate = float | Callable[[Tensor], Any]
+PLAIN = frozenset((bool, int, float, str, type(None)))
 EXCLUSIONS = "exclude_from_weight_decay"
+
+
+@cache
+def _arguments_of(owner: Hashable) -> tuple[str, ...]:
+    """The arguments that make an optimizer, but for its rate."""
+    assert isinstance(owner, type)
+    return tuple(name for name in parameters(owner) if name != "learning_rate")
 
 
 class Optimizer(Checked):
@@ -214,14 +223,14 @@ class Optimizer(Checked):
 
     def built_in(self) -> tuple[Any, ...]:
         """What a compiled step has built in: all but a rate that is a number."""
-        arguments: list[Any] = []
-        for name in parameters(type(self)):
-            value = self._argument(name)
-            if name != "learning_rate":
-                arguments.append((name, repr(value)))
-            elif callable(value):
-                arguments.append((name, value, repr(value)))
-        return (*arguments, repr(self._exclusions))
+        rate = self._learning_rate
+        owner: type = type(self)
+        arguments: list[Any] = [(rate, repr(rate))] if callable(rate) else []
+        for name in _arguments_of(owner):
+            value = getattr(self, name)
+            kind = type(value)
+            arguments.append((kind, value if kind in PLAIN else repr(value)))
+        return (*arguments, repr(self._exclusions) if self._exclusions else "")
 
     def refresh(self, state: dict[str, Any]) -> dict[str, Any]:
         """`state` with the learning rate that is set now."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule.loops import Lent, Loop
 from chainrule.training.step import Parts, State, initial_metrics
+from chainrule.variable import values_of
 
 
 class Store:
@@ -25,7 +26,7 @@ class Store:
         if parts.optimizer is not None:
             parts.optimizer.build(parts.trainable)
         if optimizer_state is None and parts.optimizer is not None:
-            optimizer_state = parts.optimizer.init([v.value for v in parts.trainable])
+            optimizer_state = parts.optimizer.init(values_of(parts.trainable))
         self._optimizer_state = optimizer_state
         self._lent_since: object = None  # which beginning of a loop has all
         self._seen: list[Any] = []
@@ -56,8 +57,8 @@ class Store:
     def present(self, key: Any, step: Any) -> State:
         """The same as it was left, without a look at the learning rate."""
         return {
-            "trainable": [variable.value for variable in self.parts.trainable],
-            "frozen": [variable.value for variable in self.parts.frozen],
+            "trainable": values_of(self.parts.trainable),
+            "frozen": values_of(self.parts.frozen),
             "optimizer": self.optimizer_state,
             "metrics": self.fresh_metrics,
             "key": key,
@@ -66,7 +67,7 @@ class Store:
 
     def testing(self) -> State:
         """The state of a test step."""
-        values = [variable.value for variable in self.parts.variables]
+        values = values_of(self.parts.variables)
         return {"variables": values, "metrics": self.fresh_metrics}
 
     def carry(self, read: Callable[[str], Any]) -> None:
@@ -109,7 +110,7 @@ class Store:
         These are other values than those of the last step where it keeps an average,
         or looks around on a line.
         """
-        params = [variable.value for variable in self.parts.trainable]
+        params = values_of(self.parts.trainable)
         final = self.parts.optimizer.finalize(params, self.optimizer_state)
         for variable, old, new in zip(self.parts.trainable, params, final, strict=True):
             if new is not old:
