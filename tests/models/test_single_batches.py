@@ -46,9 +46,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     begin, state = NativeLoop.begin, NativeLoop.state
 
-    def begin_and_tell(self: Any, values: Any, data: Any) -> None:
+    def begin_and_tell(self: Any, *values: Any) -> None:
         found.append("in")
-        begin(self, values, data)
+        begin(self, *values)
 
     def state_and_tell(self: Any) -> Any:
         found.append("out")
