@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,39 @@ def test_many_threads_compile_and_load_at_once() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_code_is_made_beside_others() -> None:
+    texts = [f"define i64 @f() {{ ret i64 {number} }}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        beside = pool.map(engine.compile_beside, texts)
+        plain = [engine.compile_module(text, passes=False) for text in texts]
+        assert list(beside) == plain
+    with pytest.raises(CompileError):
+        engine.compile_beside("define i64 @f(")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_waits_for_code_that_is_made_beside() -> None:
+    script = """
+import os, threading, warnings
+from chainrule.compiler import engine
+from chainrule.compiler.kernels.gemm import module_text
+
+warnings.simplefilter("ignore")  # of forks in processes with threads
+text = module_text("float32", engine.host_target())
+maker = threading.Thread(target=engine.compile_beside, args=(text,))
+maker.start()
+while not engine._BESIDE.locked():
+    pass
+child = os.fork()
+if child == 0:
+    engine.compile_beside("define i64 @f() { ret i64 1 }")
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+maker.join()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_freed_programs_give_their_memory_back() -> None:
     big = "@room = global [500000 x i8] zeroinitializer, align 64\n"
     code = engine.compile_module(big + INCREMENT)

@@ -43,6 +43,18 @@ def number(value: float, dtype: type = np.float32) -> Any:
     return constant(np.asarray(value, dtype))
 
 
+def _outer(x: Any, axis: int) -> Any:
+    """A product of a column and a row, whose sums have one term each."""
+    column = constant(np.array([[0.5], [-0.0], [np.inf]], np.float32))
+    row = ops.reshape(x, shape=(1, 8) if axis == 0 else (8, 1))
+    product = ops.contract(column, row, sums=((1,), (axis,)), batch=((), ()))
+    return ops.reshape(product, shape=(3, 8))
+
+
+def _product(x: Any, sums: Any) -> Any:
+    return ops.contract(x, x, sums=sums, batch=((), ()))
+
+
 def _permuted(x: Any, *orders: tuple[int, ...]) -> Any:
     for order in orders:
         x = ops.permute_dims(x, axes=order)
@@ -130,6 +142,12 @@ IDENTITIES: list[tuple[str, Function, list[str]]] = [
         (name, lambda x, fold=fold: fold(ops.less(x, 0.0), axes=()), ["less"])
         for name, fold in (("any", ops.reduce_any), ("all", ops.reduce_all))
     ),
+    *(
+        ("contract", lambda x, axis=axis: _outer(x, axis), ["multiply", "add"])
+        for axis in (0, 1)
+    ),
+    ("contract", lambda x: _product(x, ((0,), (0,))), ["contract"]),
+    ("contract", lambda x: _product(x, ((), ())), ["contract"]),
 ]
 
 
@@ -152,6 +170,34 @@ def test_identities_leave_broadcasts_alone() -> None:
     wide = constant(np.ones((2, 1), np.float32))
     graph = traced(lambda x: ops.multiply(x, ops.reshape(wide, shape=(2, 1))), SPECIAL)
     assert evaluate(simplify(graph), [SPECIAL])[0].shape == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "sums", "batch"),
+    [
+        ((3, 1), (1, 5), ((1,), (0,)), ((), ())),
+        ((1, 3), (5, 1), ((0,), (1,)), ((), ())),
+        ((2, 3, 1), (2, 1, 5), ((2,), (1,)), ((0,), (0,))),
+        ((3, 2, 1, 1), (1, 6, 2, 1), ((3, 2), (0, 3)), ((1,), (2,))),
+        ((1, 7, 2), (2, 1), ((0,), (1,)), ((2,), (0,))),
+        ((1,), (1,), ((0,), (0,)), ((), ())),
+        ((0, 1), (1, 3), ((1,), (0,)), ((), ())),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_one_product_each(a: Any, b: Any, sums: Any, batch: Any, dtype: Any):
+    def product(x: Any, y: Any) -> Any:
+        return ops.contract(x, y, sums=sums, batch=batch)
+
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=shape).astype(dtype) for shape in (a, b)]
+    arrays[0][..., :1] *= -0.0
+    graph = traced(product, *arrays)
+    simple = verify(simplify(graph))
+    assert "contract" not in names(simple)
+    (wanted,) = evaluate(graph, arrays)
+    for found in (evaluate(simple, arrays)[0], Program(graph)(arrays)[0]):
+        same_bits(found, wanted, "contract")
 
 
 # ---- folding, merging, dead code -----------------------------------------------------

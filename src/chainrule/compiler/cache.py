@@ -122,6 +122,13 @@ class ObjectCache:
                 self._under_way.pop(key, None)
             finished.set()
 
+    def has(self, key: str) -> bool:
+        """Whether the object of a key is there, or is being made."""
+        with self._lock:
+            if key in self._memory or key in self._under_way:
+                return True
+        return self._disk is not None and self._disk.has(key)
+
     def _find_or_make(self, key: str, compile: Callable[[], bytes]) -> bytes:
         code = self._disk.read(key) if self._disk else None
         if code is not None:
@@ -171,6 +178,10 @@ class _Disk:
         with suppress(OSError):
             os.utime(path)
         return code
+
+    def has(self, key: str) -> bool:
+        """Whether there is a file of this key, whatever is in it."""
+        return self._is_trusted() and self._path(key).exists()
 
     def write(self, key: str, code: bytes) -> None:
         """Keep the object if that is possible; it is no error if it is not."""

@@ -33,7 +33,7 @@ from chainrule.compiler.kernel import (
     ScanKernel,
     Step,
 )
-from chainrule.compiler.kernels.gemm import gemm_library
+from chainrule.compiler.kernels.gemm import gemm_library, prepare_library
 from chainrule.compiler.library import emit_library
 from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
@@ -46,8 +46,10 @@ from chainrule.compiler.sorting import workspace_bytes
 from chainrule.compiler.text import fingerprint, show_kernel
 from chainrule.compiler.threads import BARRIER_BYTES, default_threads, pool
 from chainrule.errors import OutOfBoundsError
+from chainrule.ir.dtype import float32, float64
 from chainrule.ir.graph import Graph
 from chainrule.ir.value import Value
+from chainrule.ops import contract
 
 Array = np.ndarray[Any, Any]
 _KEPT_PROGRAMS = 16
@@ -124,6 +126,7 @@ class Program:
         plan: Plan | None = None,
     ) -> None:
         begun = time.perf_counter()
+        _prepare_libraries(graph)
         self.plan: Plan = plan or make_plan(graph, donations, guard)
         self.name = graph.name
         self.source = graph
@@ -131,6 +134,7 @@ class Program:
         shared = any(step.parallel for step in self.plan.steps)
         self.threads = (threads or default_threads()) if shared else 1
         self._codes = [kernel_code(step.kernel) for step in self.plan.steps]
+        runner()  # while building blocks are made; see `_prepare_libraries`
         self.pace = Pace(self.threads, fixed=threads is not None)
         # a program within another is told once where its values lie
         borrows = plan is None and not guard
@@ -524,6 +528,15 @@ def _workbench(store: Store) -> Array:
     room = aligned(max(store.extent, 1) * dtype.itemsize).view(dtype.numpy)
     room[:] = 0.5 if dtype.is_float else 0
     return room
+
+
+def _prepare_libraries(graph: Graph) -> None:
+    """Have another core compile the building blocks that products will call."""
+    if default_threads() == 1:
+        return
+    products = [node for node in graph.nodes if node.primitive is contract.primitive]
+    for dtype in {node.outputs[0].spec.dtype for node in products} & {float32, float64}:
+        prepare_library(dtype.name)
 
 
 def block_address(step: Step) -> int:

@@ -32,11 +32,19 @@ only: the bits are the same however rows and columns are shared out. `gemm_nn` a
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 
 from chainrule.compiler.cache import object_key, objects
-from chainrule.compiler.engine import Target, compile_module, host_target, load_object
+from chainrule.compiler.engine import (
+    Target,
+    compile_beside,
+    compile_module,
+    host_target,
+    load_object,
+)
 from chainrule.compiler.kernels.gemm_blocked import emit_blocked
 from chainrule.compiler.kernels.gemm_dot import DOT_COLUMNS, emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
@@ -159,11 +167,10 @@ class GemmLibrary:
     def __init__(self, dtype: str, target: Target) -> None:
         _check(dtype, target)
         self.dtype = dtype
-        shape = f"{target.vector_bytes} bytes, {target.vector_registers} registers"
-        key = object_key(f"gemm {dtype}, {shape}", target.fingerprint)
         # The text is in its final shape: LLVM's passes would only unroll it.
         code = objects().get(
-            key, lambda: compile_module(module_text(dtype, target), passes=False)
+            _key(dtype, target),
+            lambda: compile_module(module_text(dtype, target), passes=False),
         )
         self._object = load_object(code)
         names = PAIR_FUNCTIONS if dtype == "bfloat16" else FUNCTIONS
@@ -178,3 +185,25 @@ class GemmLibrary:
 def gemm_library(dtype: str) -> GemmLibrary:
     """The library of an element type, compiled or read from the cache at first use."""
     return GemmLibrary(dtype, host_target())
+
+
+def prepare_library(dtype: str) -> None:
+    """Begin to compile a library in another thread, where it is not there yet.
+
+    Whoever asks for it in the meantime waits for that thread.
+    """
+    target = host_target()
+    key = _key(dtype, target)
+    if objects().has(key):
+        return
+
+    def make() -> None:
+        objects().get(key, lambda: compile_beside(module_text(dtype, target)))
+
+    with suppress(RuntimeError):  # no more threads: it is compiled when it is needed
+        threading.Thread(target=make, name="chainrule-library").start()
+
+
+def _key(dtype: str, target: Target) -> str:
+    shape = f"{target.vector_bytes} bytes, {target.vector_registers} registers"
+    return object_key(f"gemm {dtype}, {shape}", target.fingerprint)

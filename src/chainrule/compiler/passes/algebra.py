@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.ir.dtype import as_array, int64, widen
+from chainrule.ir.dtype import as_array, float32, float64, int64, widen
 from chainrule.ir.primitive import PRIMITIVES
 from chainrule.ir.spec import Spec
 from chainrule.ir.value import Node, Value
+from chainrule.ops.contract import Axes, free_axes
 
 Apply = Callable[[Any, tuple[Value, ...], dict[str, Any]], Value]
 Row = Callable[[Node, tuple[Value, ...], Apply], Value | None]
@@ -198,6 +199,40 @@ def _slice_all(node: Node, inputs: tuple[Value, ...], apply: Apply) -> Value | N
     return inputs[0] if _fits(inputs[0], node) else None
 
 
+def _single_products(
+    node: Node, inputs: tuple[Value, ...], apply: Apply
+) -> Value | None:
+    # sums of one product each -> the products; adding 0 makes 0 of -0, as a sum does
+    a, b = inputs
+    sums, batch = node.params["sums"], node.params["batch"]
+    if a.spec.dtype not in (float32, float64):
+        return None
+    if math.prod(a.spec.shape[axis] for axis in sums[0]) != 1 or not sums[0]:
+        return None
+    target = node.outputs[0].spec
+    rows = len(free_axes(a.spec.ndim, sums[0], batch[0]))
+    inside = target.shape[: len(batch[0]) + rows]
+    columns = (1,) * (target.ndim - len(inside))
+    left = _lined_up(a, (*inside, *columns), batch[0], sums[0], apply)
+    middle = (*inside[: len(batch[0])], *(1,) * rows, *target.shape[len(inside) :])
+    right = _lined_up(b, middle, batch[1], sums[1], apply)
+    product = apply(PRIMITIVES["multiply"], (left, right), {})
+    zero = Value(Spec((), target.dtype), np.zeros((), target.dtype.numpy))
+    return apply(PRIMITIVES["add"], (product, zero), {})
+
+
+def _lined_up(
+    x: Value, shape: tuple[int, ...], batch: Axes, sums: Axes, apply: Apply
+) -> Value:
+    """x with its batch axes first, in a shape where its contracted axes are gone."""
+    order = (*batch, *free_axes(x.spec.ndim, sums, batch), *sums)
+    if order != tuple(range(len(order))):
+        x = apply(PRIMITIVES["permute_dims"], (x,), {"axes": order})
+    if x.spec.shape == shape:
+        return x
+    return apply(PRIMITIVES["reshape"], (x,), {"shape": shape})
+
+
 ROWS: dict[str, tuple[Row, ...]] = {
     "identity": (_first,),
     "stop_gradient": (_first,),
@@ -206,6 +241,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "subtract": (_minus_zero,),
     "negative": (_twice,),
     "logical_not": (_twice,),
+    "contract": (_single_products,),
     "cast": (_same_dtype, _narrowed_back),
     "reshape": (_same_shape, _reshape_twice),
     "broadcast_to": (_same_shape, _broadcast_twice),
