@@ -115,7 +115,7 @@ class Loop:
         Raises:
             ShapeError: when the arrays of `data` differ in their number of rows.
         """
-        self._read_lent()
+        self._read_all_lent()
         self.beginning = object()
         self._state, values = self._table.state_like(state)
         self._fed = None
@@ -148,11 +148,12 @@ class Loop:
             >>> loop.begin(chainrule.asarray(0.0), np.ones(2, dtype="float32"))
             >>> loop.end()
         """
-        self._read_lent()
+        self._read_all_lent()
+        self.beginning = object()
         self._fed = None
         self._loops.begin((), ())
 
-    def _read_lent(self) -> None:
+    def _read_all_lent(self) -> None:
         """Read what lies here and would be gone."""
         for lent in self._lent:
             lent()

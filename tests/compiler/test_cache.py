@@ -15,6 +15,8 @@ import pytest
 
 from chainrule.compiler import cache as cache_module
 from chainrule.compiler.cache import ObjectCache, object_key
+from chainrule.compiler.engine import host_target
+from chainrule.compiler.kernels import gemm
 from chainrule.errors import CacheWarning
 
 LIMIT = 1 << 20
@@ -240,6 +242,8 @@ def test_a_failed_compilation_is_tried_again_by_whoever_waited(folder: Path) -> 
 RACER = """
 import hashlib, pathlib, sys, time
 from chainrule.compiler.cache import ObjectCache, object_key
+from chainrule.compiler.engine import host_target
+from chainrule.compiler.kernels import gemm
 folder, start = pathlib.Path(sys.argv[1]), float(sys.argv[2])
 def code_of(number):
     return hashlib.sha256(str(number).encode()).digest() * 500
@@ -270,3 +274,17 @@ def test_processes_that_race_see_whole_entries(folder: Path) -> None:
         assert (output, errors) == ("fine\n", "")
     # Each bounds what it knows of: together they may pass the limit by one's writes.
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 200_000
+
+
+def test_a_library_is_made_in_another_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = ObjectCache(tmp_path, 1 << 30)
+    monkeypatch.setattr(gemm, "objects", lambda: made)
+    gemm.prepare_library("float32")
+    gemm.prepare_library("float32")  # which is under way
+    library = gemm.GemmLibrary("float32", host_target())
+    assert made.compiled == 1
+    assert library.address("gemm_nn") > 0
+    gemm.prepare_library("float32")
+    assert not any(t.name == "chainrule-library" for t in threading.enumerate())

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.compiler import cache
 from chainrule.compiler.engine import host_target
-from chainrule.compiler.kernels import gemm
 from chainrule.compiler.kernels.gemm import (
     FUNCTIONS,
     GemmLibrary,
@@ -375,18 +371,3 @@ def test_dot_products_are_for_few_rows_and_long_sums() -> None:
         "gemm_nt_packed",
     ]
     assert chosen(32, 10) == "gemm_nt_packed"
-
-
-def test_a_library_is_made_in_another_thread(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made = cache.ObjectCache(tmp_path, 1 << 30)
-    monkeypatch.setattr(gemm, "objects", lambda: made)
-    gemm.prepare_library("float32")
-    gemm.prepare_library("float32")  # which is under way
-    library = GemmLibrary("float32", host_target())
-    assert made.compiled == 1
-    assert library.address("gemm_nn") > 0
-    gemm.prepare_library("float32")
-    assert threading.active_count() == len(threading.enumerate())
-    assert not any(t.name == "chainrule-library" for t in threading.enumerate())

@@ -143,7 +143,11 @@ IDENTITIES: list[tuple[str, Function, list[str]]] = [
         for name, fold in (("any", ops.reduce_any), ("all", ops.reduce_all))
     ),
     *(
-        ("contract", lambda x, axis=axis: _outer(x, axis), ["multiply", "add"])
+        (
+            "contract",
+            lambda x, axis=axis: _outer(x, axis),
+            [*["reshape"] * (1 + axis), "multiply", "add"],
+        )
         for axis in (0, 1)
     ),
     ("contract", lambda x: _product(x, ((0,), (0,))), ["contract"]),

@@ -7,11 +7,11 @@ native code does.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -178,7 +178,7 @@ def random_units(key: Array, shape: tuple[int, ...], low: float, high: float) ->
         return np.asarray(first + unit * width)
 
 
-@cache
+@functools.cache
 def _native(what: str) -> Any:
     """A module of native code, which is not loaded before it is needed."""
     return importlib.import_module(f"chainrule.compiler.native_{what}")

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+# Without the enumerations of `signal`, which take longer than all the rest.
+_plain: Any = getattr(signal, "_signal", signal)
+
 
 @dataclass
 class Interrupt:
@@ -44,7 +47,7 @@ def hold_interrupts() -> Iterator[Interrupt]:
     """
     interrupt = Interrupt()
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if not main or _plain.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield interrupt
         return
 
@@ -53,8 +56,8 @@ def hold_interrupts() -> Iterator[Interrupt]:
             raise KeyboardInterrupt
         interrupt.requested = True
 
-    signal.signal(signal.SIGINT, handle)
+    _plain.signal(signal.SIGINT, handle)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _plain.signal(signal.SIGINT, signal.default_int_handler)

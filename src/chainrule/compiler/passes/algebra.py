@@ -224,10 +224,13 @@ def _single_products(
 def _lined_up(
     x: Value, shape: tuple[int, ...], batch: Axes, sums: Axes, apply: Apply
 ) -> Value:
-    """x with its batch axes first, in a shape where its contracted axes are gone."""
-    order = (*batch, *free_axes(x.spec.ndim, sums, batch), *sums)
-    if order != tuple(range(len(order))):
-        x = apply(PRIMITIVES["permute_dims"], (x,), {"axes": order})
+    """x with its batch axes first, in a shape where its contracted axes are gone.
+
+    These have length 1, so that it does not matter where they stand.
+    """
+    order = (*batch, *free_axes(x.spec.ndim, sums, batch))
+    if list(order) != sorted(order):
+        x = apply(PRIMITIVES["permute_dims"], (x,), {"axes": (*order, *sums)})
     if x.spec.shape == shape:
         return x
     return apply(PRIMITIVES["reshape"], (x,), {"shape": shape})
