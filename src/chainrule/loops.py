@@ -227,6 +227,23 @@ class Loop:
         arrays = [np.asarray(value.data) for value in tree.flatten(values)[0]]
         self._loops.write(places, arrays)
 
+    def write_within(self, part: str, key: str, value: Value) -> None:
+        """Replace a number that a part of the state, a dict, has under a key.
+
+        Example:
+            >>> import chainrule
+            >>> state = {"rates": {"fast": chainrule.asarray(2.0)}}
+            >>> loop = Loop(lambda state, x: (state, None))
+            >>> loop.begin(state, ())
+            >>> loop.write_within("rates", "fast", chainrule.asarray(3.0))
+            >>> loop.read("rates")["fast"].item()
+            3.0
+        """
+        places, structure = self._state.parts[part]
+        before = structure.children[: structure.keys.index(key)]
+        at = places.start + sum(child.leaf_count for child in before)
+        self._loops.write([at], [np.asarray(value.data)])
+
     def _tree(
         self, structure: tree.Structure, places: range, arrays: Iterable[Any]
     ) -> Any:

@@ -153,6 +153,24 @@ def test_what_others_change_counts(look: bool) -> None:
     assert not np.array_equal(by_hand.get_weights()[-2], np.ones((4, 1)))
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_another_learning_rate_is_handed_to_the_step(
+    scaled: bool, begun: list[str]
+) -> None:
+    optimizer: Any = optimizers.Adam(0.1)
+    if scaled:
+        optimizer = optimizers.LossScaleOptimizer(optimizer)
+    alone = network(optimizers.Adam(lambda step: 0.1 / (1 + step)))
+    wanted = [step(alone, rows) for rows in BATCHES]
+    begun.clear()
+    model = network(optimizer)
+    for number, rows in enumerate(BATCHES):
+        model.optimizer.learning_rate = 0.1 / (1 + number)
+        np.testing.assert_allclose(step(model, rows), wanted[number], rtol=1e-5)
+    assert begun == ["in"]
+    same(model.get_weights(), alone.get_weights())
+
+
 def test_copies_have_numbers_of_their_own() -> None:
     model = network()
     step(model, BATCHES[0])

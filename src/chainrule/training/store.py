@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from chainrule.ir.trace import constant
 from chainrule.loops import Lent, Loop
 from chainrule.training.step import Parts, State, initial_metrics
 from chainrule.variable import values_of
@@ -101,8 +104,21 @@ class Store:
         self._note()
 
     def lies_in(self, loop: Loop) -> bool:
-        """Whether the loop has what was lent from it, as it was."""
-        return self._lent_since is loop.beginning and not self.changed
+        """Whether the loop has what was lent from it, as it was.
+
+        Another learning rate is handed to it.
+        """
+        now = self._contents()
+        if self._lent_since is not loop.beginning or not self._weights_stay(now):
+            return False
+        rate = now[-1]
+        if rate != self._seen[-1]:
+            if not isinstance(rate, float):
+                return False  # of several optimizers
+            value = constant(np.asarray(rate, np.float32))
+            loop.write_within("optimizer", "learning_rate", value)
+            self._seen = now
+        return True
 
     def finish(self) -> None:
         """Give the variables the values that the optimizer ends training with.
@@ -121,8 +137,11 @@ class Store:
     def changed(self) -> bool:
         """Whether someone else changed a variable or the optimizer since."""
         now = self._contents()
+        return now[-1] != self._seen[-1] or not self._weights_stay(now)
+
+    def _weights_stay(self, now: list[Any]) -> bool:
         pairs = zip(now[:-1], self._seen[:-1], strict=True)
-        return now[-1] != self._seen[-1] or not all(_same(a, b) for a, b in pairs)
+        return all(_same(a, b) for a, b in pairs)
 
     def _note(self) -> None:
         self._seen = self._contents()
