@@ -280,6 +280,7 @@ CASES = [
     case(layers.Normalization, axis=None, invert=True),
     case(layers.Embedding, 7, 3, embeddings_regularizer="l2", sample=(4,), numbers=7),
     case(layers.Embedding, 7, 3, mask_zero=True, sample=(), numbers=7),
+    case(layers.Embedding, 7, 3, sparse=True, sample=(4,), numbers=7),
     case(layers.ReversibleEmbedding, 7, 3, tie_weights=False, sample=(2, 3), numbers=7),
     case(layers.Masking, 0.5, sample=(4, 2)),
     case(layers.MultiHeadAttention, 2, 3, sample=(5, 4)),
