@@ -124,7 +124,7 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient() -> None:
     assert not gradient[0, 1].any()
 
 
-@pytest.mark.parametrize("parts", [2, 16])
+@pytest.mark.parametrize("parts", [1, 16])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("shape", [(1, 2, 1), (1, 1, 1), (2, 4, 2)], ids=str)
 def test_gradients_of_blocks_are_those_of_the_formula(
@@ -136,7 +136,7 @@ def test_gradients_of_blocks_are_those_of_the_formula(
     monkeypatch.setattr(attention_blocks, "PARTS", parts)
     batch, heads, groups = shape
     random = np.random.default_rng(1)
-    length = LONG + BLOCK  # parts of one block, and of two
+    length = LONG + BLOCK  # one part of four blocks, or four of one
     drawn_ones = drawn(batch, length, length, (heads, groups), 4, 4)
     bias = random.normal(size=(1, heads, length, length)).astype(np.float32)
     arrays = [chainrule.asarray(x) for x in (*drawn_ones, bias)]

@@ -331,7 +331,7 @@ def _query_blocks(
 ) -> Sequence[Tensor]:
     """Block after block of the queries, in a loop that keeps no scores."""
     count = problem.queries
-    if count < 2 * BLOCK:
+    if count <= ALONE:
         return one_block(problem, weighting)
     fixed, stacked = _split(problem, 0)
 
@@ -348,7 +348,7 @@ def _query_blocks(
 def _key_blocks(problem: Problem, weighting: Weighting) -> Sequence[Tensor]:
     """The sums over all keys, block after block of these."""
     count = problem.keys
-    if count < 2 * BLOCK:
+    if count <= ALONE:
         return _weigh_again(problem, weighting)
     fixed, stacked = _split(problem, 1)
 
