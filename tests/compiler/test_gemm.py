@@ -24,16 +24,28 @@ from chainrule.compiler.kernels.gemm import (
     module_text,
     transposed_product,
 )
-from chainrule.compiler.kernels.gemm_driver import PACKING_ROWS, SCATTERED_BYTES
+from chainrule.compiler.kernels.gemm_driver import (
+    AHEAD_BYTES,
+    PACKING_ROWS,
+    SCATTERED_BYTES,
+)
 from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.errors import DTypeError
 
 Array = npt.NDArray[Any]
 DTYPES = ("float32", "float64")
 PRODUCTS = ("nn", "tn", "nt_packed", "nt")
+NAMES = {
+    "nt_packed": "gemm_nt_packed",
+    "ahead": "gemm_nn_ahead",
+    "nt_ahead": "gemm_nt_packed_ahead",
+}
 CANARY = 31337.0
+NOWHERE = np.arange(0, 9 << 14, 1 << 14)
 # Large enough that a transposed A is packed: batches, rows, k, columns.
 SCATTERED = (1, 530, SCATTERED_BYTES // 4 // 530 + 1, 272)
+# Large enough that the next slab of B is asked for.
+FAR = (1, PACKING_ROWS + 7, DEPTH + 90, AHEAD_BYTES // 4 // (DEPTH + 90) + 70)
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
 by_product = pytest.mark.parametrize("product", PRODUCTS)
 
@@ -78,9 +90,16 @@ def one_run(
     if product == "nt":
         native(dtype, "gemm_nt")(a, a_row, b, b_step, c, c_row, *sizes)
         return
-    name = "gemm_nt_packed" if product == "nt_packed" else "gemm_nn"
+    name = NAMES.get(product, "gemm_nn")
     runs = (c_row, sizes[0], 0)
-    native(dtype, name)(a, a_row, a_row, a_k, b, b_step, c, c_row, *runs, *sizes, 0)
+    more = asked(sizes[2]) if product.endswith("ahead") else ()
+    places = (a, a_row, a_row, a_k, b, b_step, c, c_row)
+    native(dtype, name)(*places, *runs, *sizes, 0, *more)
+
+
+def asked(lines: int) -> tuple[int, int]:
+    """Lines of memory that nobody may read, in stretches, and how many of them."""
+    return NOWHERE.ctypes.data, min(lines, 4 * len(NOWHERE))
 
 
 class Guarded:
@@ -110,13 +129,13 @@ def multiply(product: str, a: Array, b: Array, gap: int = 3) -> Array:
     dtype = a.dtype.name
     batches, rows, k = a.shape
     columns = b.shape[2]
-    left = a.swapaxes(1, 2) if product == "tn" else a
+    left = a.swapaxes(1, 2) if product in ("tn", "ahead") else a
     right = b.swapaxes(1, 2) if product.startswith("nt") else b
     x = Guarded(left.shape, gap, dtype).fill(left)
     y = Guarded(right.shape, gap, dtype).fill(right)
     c = Guarded((1, rows, columns), gap, dtype)
     sizes = (rows, columns, k, batches, x.batch, y.batch)
-    strides = (1, x.stride) if product == "tn" else (x.stride, 1)
+    strides = (1, x.stride) if left is not a else (x.stride, 1)
     left, right = (x.address, *strides), (y.address, y.stride)
     one_run(dtype, product, (*left, *right, c.address, c.stride), sizes)
     result: Array = c.view[0].copy()
@@ -168,11 +187,21 @@ def test_equals_numpy_and_stays_inside(
         (2, PACKING_ROWS, DEPTH + 1, 300),
         (20, 7, DEPTH // 8, 33),
         SCATTERED,
+        FAR,
+        (*FAR[:3], FAR[3] // 64 * 64 + 80),
     ],
 )
 def test_slabs_and_packing(dtype: str, product: str, sizes: Any) -> None:
     a, b = operands(5, sizes, dtype)
     assert_close(multiply(product, a, b), a, b)
+
+
+@by_dtype
+@pytest.mark.parametrize("product", ["nn", "nt_packed"])
+def test_panels_of_all_widths_follow_slabs_that_ask(dtype: str, product: str) -> None:
+    for more in (1, 17, 33, 49, 65, 81, 97, 113):
+        a, b = operands(5, (1, PACKING_ROWS, DEPTH + 9, 512 + more), dtype)
+        assert_close(multiply(product, a, b), a, b)
 
 
 @by_dtype
@@ -187,7 +216,13 @@ def test_nothing_to_sum_gives_zeros(dtype: str, product: str) -> None:
 @by_product
 @pytest.mark.parametrize(
     "sizes",
-    [(2, 37, 29, 75), (1, PACKING_ROWS + 30, 530, 300), (1, 20, 1100, 40), SCATTERED],
+    [
+        (2, 37, 29, 75),
+        (1, PACKING_ROWS + 30, 530, 300),
+        (1, 20, 1100, 40),
+        SCATTERED,
+        FAR,
+    ],
 )
 def test_shares_have_the_bits_of_the_whole(
     dtype: str, product: str, sizes: tuple[int, int, int, int]
@@ -234,7 +269,23 @@ def test_products_over_panels_agree_in_every_bit(dtype: str) -> None:
 
 
 @by_dtype
-@pytest.mark.parametrize("name", ["gemm_nn", "gemm_nt_packed"])
+@pytest.mark.parametrize("rows", [1, 6, 12, 23])
+@pytest.mark.parametrize("columns", [13, 64, 80, 150])
+@pytest.mark.parametrize("batches", [1, 2])
+def test_asking_for_memory_changes_no_bit(
+    dtype: str, rows: int, columns: int, batches: int
+) -> None:
+    for k in (0, 1, 40, DEPTH + 2):
+        a, b = operands(rows, (batches, rows, k, columns), dtype)
+        whole = multiply("tn", a, b)
+        assert np.array_equal(multiply("ahead", a, b), whole)
+        assert np.array_equal(multiply("nt_ahead", a, b), whole)
+
+
+@by_dtype
+@pytest.mark.parametrize(
+    "name", ["gemm_nn", "gemm_nt_packed", "gemm_nn_ahead", "gemm_nt_packed_ahead"]
+)
 @given(
     run=st.integers(1, 20),
     bounds=st.tuples(st.integers(0, 60), st.integers(0, 60)),
@@ -258,14 +309,15 @@ def test_rows_come_in_runs(
     for i, line in zip(rows, left @ b, strict=True):
         place = expected[i // run, columns * (i % run) :][:columns]
         place[:] = line + (place if accumulate else 0)
-    right = b if name == "gemm_nn" else np.ascontiguousarray(b.T)
+    right = b if name.startswith("gemm_nn") else np.ascontiguousarray(b.T)
     place, start = divmod(first, run)
     x = a[place:].ctypes.data + 5 * start * a.itemsize
     y = c[place:].ctypes.data + columns * start * c.itemsize
     steps = (5, 7, 1, right.ctypes.data, right.shape[1])
     lines = (y, columns, columns + 7, run, start)
     sizes = (last - first, columns, 4, 1, 0, 0, int(accumulate))
-    native(dtype, name)(x, *steps, *lines, *sizes)
+    more = asked(rows.size) if name.endswith("ahead") else ()
+    native(dtype, name)(x, *steps, *lines, *sizes, *more)
     np.testing.assert_allclose(c, expected, rtol=1e-4, atol=1e-5)
 
 

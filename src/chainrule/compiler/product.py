@@ -8,14 +8,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
 
 from chainrule.compiler.abreast import abreast
-from chainrule.compiler.emit import BYTE, I64, Emitter, integer
+from chainrule.compiler.emit import BYTE, I64, POINTER, Emitter, integer
 from chainrule.compiler.engine import Target, host_target
 from chainrule.compiler.expression import Place, in_order
 from chainrule.compiler.index import Axis, Index
 from chainrule.compiler.kernel import ContractKernel, Operand
 from chainrule.compiler.kernels.elementwise import element_type
 from chainrule.compiler.kernels.gemm import function_type, transposed_product
+from chainrule.compiler.kernels.gemm_ahead import LINE_BYTES, STRETCH_LINES
 from chainrule.compiler.kernels.gemm_panel import DEPTH
+from chainrule.compiler.kernels.register_tile import ROWS
 from chainrule.compiler.llvm_types import IRValue, ir
 from chainrule.compiler.nest import StageEmitter, first_lanes
 from chainrule.compiler.shares import (
@@ -32,17 +34,20 @@ STREAM_TILE_ROWS = 12  # the same, where as many rows of other matrices are read
 TALL_TILE_ROWS = 128  # of one with a long sum, whose right operand is read once a tile
 LONG_SUM = 192
 TILE_COLUMNS = 64
-SCRATCH_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
+TILE_BYTES = TALL_TILE_ROWS * TILE_COLUMNS * 8
+NAMES_BYTES = 16 << 10  # of the addresses of what a tile asks for, behind it
+SCRATCH_BYTES = TILE_BYTES + NAMES_BYTES
 # Of a product with a sum so long that both operands leave the caches, all columns of
 # some rows are summed slab by slab, so that operands are read from memory once.
 LONG_SLABS = 2  # slabs of a sum from which on
 BLOCK_BYTES = 192 << 10  # of the sums, which stay in the second-level cache
 MOST_BLOCK_BYTES = 2 * BLOCK_BYTES
 BLOCK_SUMS = 2  # axes that the building block sums over
-# Matrices that an epilogue reads or writes are asked for ahead where second-level
-# caches cannot hold them; where they can, asking costs 1 part in 20.
-FETCHED_BYTES = 3 << 20
-LINE_BYTES = 64
+# What an epilogue touches is asked for ahead where second-level caches cannot hold it,
+# unless it is little and the sum so short that there are fewer steps than lines.
+FETCHED_BYTES = 512 << 10
+FAR_BYTES = 4 << 20
+ASKING = ("gemm_nn", "gemm_nt_packed")  # functions that ask for memory, as `_ahead`
 # A right operand up to this size stays in a second-level cache from row to row.
 KEPT_OPERAND_BYTES = 1 << 20
 # Rows of the left operand and the result that are computed before the next.
@@ -84,9 +89,9 @@ class _Product:
         self.item = element_type(kernel.product.dtype)
         self.block = emitter.builder.ptrtoint(emitter.extra_argument(1), I64)
         self.scratch = self._own_scratch()
-        self.touched = touched(kernel)
         self.tile_rows = tile_rows(kernel)
         self.pitch = block_pitch(kernel) if slab_rows(kernel) else tile_pitch(kernel)
+        self.ahead: list[IRValue] = []  # what the building block asks for
 
     def _own_scratch(self) -> IRValue:
         """The scratch memory of this thread."""
@@ -239,17 +244,26 @@ class _Product:
             yield start, emitter.least(rest, size)
 
     def _fetch(self, rows: Piece, columns: Piece) -> None:
-        """Ask for the parts of other matrices that the epilogue will touch."""
+        """Name what the epilogue of a tile will touch, for the product to ask for."""
         emitter, builder, kernel = self.emitter, self.emitter.builder, self.kernel
-        step = LINE_BYTES // kernel.product.dtype.itemsize
+        places, step = touched(kernel), stretch_columns(kernel)
+        per_row = names_per_row(kernel)
+        begin = [integer(TILE_BYTES)]
+        table = builder.gep(self.scratch, begin, source_etype=BYTE)
         with emitter.level({}), emitter.loop(integer(0), rows[1]) as line:
             position = builder.add(rows[0], line)
-            with emitter.loop(integer(0), columns[1], step) as column:
-                here = {kernel.m: position, kernel.n: builder.add(columns[0], column)}
-                with emitter.level(here):
-                    for place in self.touched:
-                        base = emitter.index(place.offset).value
-                        emitter.prefetch(emitter.address(place.buffer, base))
+            place = builder.mul(line, integer(per_row))
+            for number in range(0, TILE_COLUMNS, step):
+                column = builder.add(columns[0], integer(number))
+                with emitter.level({kernel.m: position, kernel.n: column}):
+                    for buffer, offset in places:
+                        base = emitter.index(offset).value
+                        address = emitter.address(buffer, base)
+                        at = builder.gep(table, [place], source_etype=POINTER)
+                        builder.store(address, at)
+                        place = builder.add(place, integer(1))
+        lines = builder.mul(rows[1], integer(per_row * STRETCH_LINES))
+        self.ahead = [table, lines]
 
     def _sum(self, pitch: IRValue, rows: Piece, columns: Piece) -> None:
         """A tile in scratch memory, summed over all axes."""
@@ -357,8 +371,8 @@ class _Product:
         batches, depth = extents or map(integer, sums)
         shape = [rows[1], columns[1], depth, batches]
         shape += [integer(strides[0][0]), integer(strides[1][0])]
-        name = block_function(kernel)
-        step = integer(strides[1][1] if name == "gemm_nn" else b.row)
+        name = called_function(kernel)
+        step = integer(strides[1][1] if name.startswith("gemm_nn") else b.row)
         address, pitch, wrap = target
         arguments = [left, integer(a.row), right, step, address, pitch, *shape]
         if name != "gemm_nt":
@@ -366,6 +380,7 @@ class _Product:
             steps = [integer(a.row), integer(kernel.wrap), integer(strides[0][1])]
             runs = [pitch, wrap, integer(kernel.run), first]
             arguments = [left, *steps, right, step, address, *runs, *shape, accumulate]
+            arguments += self.ahead
         kind = function_type(name).as_pointer()
         function = builder.inttoptr(self.block, kind)
         builder.call(function, arguments)
@@ -426,19 +441,20 @@ def streams(kernel: ContractKernel) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def touched(kernel: ContractKernel) -> tuple[Place, ...]:
-    """The matrices that the epilogue reads or writes row by row; one in place once."""
-    writes = [
-        Place(stage.buffer, stage.offset)
+def touched(kernel: ContractKernel) -> list[tuple[int, Index]]:
+    """The matrices that the epilogue reads or writes, row by row.
+
+    For each that is read another may be written, which most often lies in its place:
+    only those are named that are written besides.
+    """
+    found = [(place.buffer, place.offset) for place in streams(kernel)]
+    written = [
+        (stage.buffer, stage.offset)
         for stage in kernel.stages
-        if _along_rows(stage.offset, kernel)
+        if stage.offset.coefficient(kernel.n) == 1
+        and stage.offset.coefficient(kernel.m) > 1
     ]
-    return tuple(dict.fromkeys((*streams(kernel), *writes)))
-
-
-def _along_rows(offset: Index, kernel: ContractKernel) -> bool:
-    """Whether a matrix lies row by row."""
-    return offset.coefficient(kernel.n) == 1 and offset.coefficient(kernel.m) > 1
+    return found + written[len(found) :]
 
 
 def sums_long(kernel: ContractKernel) -> bool:
@@ -510,14 +526,33 @@ def goes_along_rows(kernel: ContractKernel) -> bool:
     return operand <= KEPT_OPERAND_BYTES
 
 
-def fetches(kernel: ContractKernel) -> bool:
-    """Whether a tile of what the epilogue touches is asked for before the product.
+def stretch_columns(kernel: ContractKernel) -> int:
+    """How many columns lie in the lines of memory that have one name."""
+    return STRETCH_LINES * LINE_BYTES // kernel.product.dtype.itemsize
 
-    Only of tiles that a first cache holds beside what the product reads.
-    """
+
+def names_per_row(kernel: ContractKernel) -> int:
+    """How many names there are for what the epilogue of a row of a tile touches."""
+    return -(-TILE_COLUMNS // stretch_columns(kernel)) * len(touched(kernel))
+
+
+def fetches(kernel: ContractKernel) -> bool:
+    """Whether the building block asks for what the epilogue of a tile will touch."""
+    if is_plain(kernel) or kernel.product.dtype.is_half or slab_rows(kernel):
+        return False
+    room = tile_rows(kernel) * names_per_row(kernel) * 8
+    if block_function(kernel) not in ASKING or not 0 < room <= NAMES_BYTES:
+        return False
     points = math.prod(a.extent for a in (*kernel.outer, kernel.m, kernel.n))
     size = points * kernel.product.dtype.itemsize * len(touched(kernel))
-    return size >= FETCHED_BYTES and kernel.m.extent > 1 and not sums_long(kernel)
+    steps = math.prod(kernel.sums) // ROWS  # for each row of a tile
+    enough = steps >= names_per_row(kernel) * STRETCH_LINES
+    return size > (FETCHED_BYTES if enough else FAR_BYTES)
+
+
+def called_function(kernel: ContractKernel) -> str:
+    """Which function of the building block a kernel calls."""
+    return block_function(kernel) + ("_ahead" if fetches(kernel) else "")
 
 
 def block_function(kernel: ContractKernel) -> str:

@@ -39,7 +39,7 @@ from chainrule.compiler.lower import Store
 from chainrule.compiler.nest import emit_loops
 from chainrule.compiler.pace import Pace
 from chainrule.compiler.plan import make_plan
-from chainrule.compiler.product import block_function, emit_product, scratch_bytes
+from chainrule.compiler.product import called_function, emit_product, scratch_bytes
 from chainrule.compiler.report import Report, make_report
 from chainrule.compiler.runner import RECORD_WORDS, runner
 from chainrule.compiler.sorting import workspace_bytes
@@ -544,4 +544,4 @@ def block_address(step: Step) -> int:
     if not isinstance(step.kernel, ContractKernel):
         return 0
     library = gemm_library(step.kernel.product.dtype.name)
-    return library.address(block_function(step.kernel))
+    return library.address(called_function(step.kernel))

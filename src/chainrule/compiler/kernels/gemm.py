@@ -45,6 +45,7 @@ from chainrule.compiler.engine import (
     host_target,
     load_object,
 )
+from chainrule.compiler.kernels.gemm_ahead import emit_ahead
 from chainrule.compiler.kernels.gemm_blocked import emit_blocked
 from chainrule.compiler.kernels.gemm_dot import DOT_COLUMNS, emit_dot_products
 from chainrule.compiler.kernels.gemm_driver import emit_drivers
@@ -63,6 +64,8 @@ _ARGUMENTS = {
     "gemm_nt_packed": "piiipipiiiiiiiiiii",
     "gemm_nt": "pipipiiiiiii",
     "transpose": "pipiii",
+    "gemm_nn_ahead": "piiipipiiiiiiiiiiipi",
+    "gemm_nt_packed_ahead": "piiipipiiiiiiiiiiipi",
 }
 FUNCTIONS = tuple(_ARGUMENTS)
 PAIR_FUNCTIONS = FUNCTIONS[:2]  # those of bfloat16, whose results are float32
@@ -138,6 +141,7 @@ def module_text(dtype: str, target: Target) -> str:
         *emit_panels(tile),
         *emit_drivers(tile),
         *emit_blocked(tile),
+        *emit_ahead(tile),
         emit_dot_products(tile),
         *emit_transpose(tile),
         ending,

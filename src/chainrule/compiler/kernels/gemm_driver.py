@@ -11,6 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.compiler.kernels.assembly import Assembly
+from chainrule.compiler.kernels.gemm_ahead import (
+    AHEAD,
+    STRETCH_BYTES,
+    STRETCH_LINES,
+    asks,
+)
 from chainrule.compiler.kernels.gemm_panel import DEPTH
 from chainrule.compiler.kernels.register_tile import RegisterTile, lanes_below
 
@@ -31,10 +37,13 @@ PREFETCH_ROWS = 8
 SCATTERED_STRIDE = 2048
 SCATTERED_BYTES = 1 << 20
 SCATTERED_PANELS = 4
+# Bytes of a B from which on the next slab is asked for during the products of this one.
+AHEAD_BYTES = 1 << 20
 
 
 def _forward(b: str, c: str, columns: str) -> str:
-    return _ARGUMENTS.format(b=b, b_step="%b_step", c=c, columns=columns)
+    names = _ARGUMENTS.format(b=b, b_step="%b_step", c=c, columns=columns)
+    return f"{names}, {AHEAD}"
 
 
 def batches_together(code: Assembly) -> str:
@@ -91,6 +100,7 @@ class Driver:
             packs slabs of a B that is contiguous along k.
         code: the function under construction.
         buffer: the address of the packed slab.
+        table: the address of the names of what is asked for ahead.
         together: how many batches make a slab.
         prefix: of the names of the panels.
     """
@@ -99,6 +109,7 @@ class Driver:
     mode: str
     code: Assembly
     buffer: str = ""
+    table: str = ""
     together: str = ""
     prefix: str = ""
 
@@ -108,6 +119,7 @@ class Driver:
         if self.mode != "direct":
             room = (DEPTH + tile.lanes) * tile.vectors * tile.lanes
             self.buffer = code.value(f"alloca [{room} x {tile.element}], align 64")
+            self.table = code.value(f"alloca [{DEPTH} x ptr], align 64")
         self.together = batches_together(code)
         self.panels()
         code.do("ret void")
@@ -158,14 +170,98 @@ class Driver:
             a_here = code.at(element, "%a", code.multiply(batch.index, "%a_batch"))
             a_here = code.at(element, a_here, code.multiply(depth.index, "%a_k"))
             accumulate = started(code, batch.index, depth.index)
-            self.call_panel(
-                width,
-                tail,
+            arguments = (
                 f"ptr {a_here}, i64 %a_row, i64 %a_wrap, i64 %a_k, {packed[0]}, "
                 f"ptr {c}, i64 %c_row, i64 %c_wrap, i64 %run, i64 %first, i64 %rows, "
                 f"i64 {k}, i64 {count}, i64 %a_batch, {packed[1]}, i64 {tail}, "
-                f"i1 {accumulate}",
+                f"i1 {accumulate}"
             )
+            place = column, batch.index, depth.index
+            self.multiply(place, (width, tail), arguments)
+
+    def multiply(
+        self, place: tuple[str, str, str], panel: tuple[str, str], arguments: str
+    ) -> None:
+        """Call the panel of a slab: one that asks for lines, if there are any.
+
+        The first slab asks for what the caller names, others for the next slab.
+        """
+        code, tile = self.code, self.tile
+        if self.prefix:
+            self.call_panel(*panel, arguments)
+            return
+        column, batch, depth = place
+        somewhere = code.value(
+            f"or i64 {code.value(f'or i64 {column}, {batch}')}, {depth}"
+        )
+        begins = code.compare("eq", somewhere, 0)
+        named = code.compare("sgt", "%lines", 0)
+        given = code.value(f"and i1 {begins}, {named}")
+        table, lines = "%ahead", code.value(f"select i1 {given}, i64 %lines, i64 0")
+        if self.looks_ahead:
+            rows, each, source = self.next_slab(column, depth)
+            more = code.multiply(code.multiply(rows, each), STRETCH_LINES)
+            lines = code.value(f"select i1 {given}, i64 %lines, i64 {more}")
+            table = code.value(f"select i1 {given}, ptr %ahead, ptr {self.table}")
+        asking, plain, after = (code.fresh(x) for x in ("asking", "plain", "after"))
+        code.branch(asks(code, tile, panel[0], lines), asking, plain)
+        code.start(asking)
+        if self.looks_ahead:
+            with code.when(code.value(f"xor i1 {given}, true")):
+                code.do(
+                    f"call void @stretches(ptr {self.table}, {source}, i64 {rows}, "
+                    f"i64 {each})"
+                )
+        code.do(f"call void @panel_ahead({arguments}, ptr {table}, i64 {lines})")
+        code.go(after)
+        code.start(plain)
+        self.call_panel(*panel, arguments)
+        code.go(after)
+        code.start(after)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the next slab may be asked for while this one is multiplied."""
+        tile = self.tile
+        wide = tile.vectors * tile.lanes * tile.size == STRETCH_BYTES
+        return self.mode != "direct" and wide
+
+    def next_slab(self, column: str, depth: str) -> tuple[str, str, str]:
+        """The slab after this one, of this panel or the next.
+
+        Its rows of memory, 0 where there is none that comes from afar, the stretches in
+        each, and where it begins, with the bytes from row to row.
+        """
+        code, tile = self.code, self.tile
+        deeper = code.add(depth, DEPTH)
+        same = code.compare("slt", deeper, "%k")
+        beside = code.add(column, tile.vectors * tile.lanes)
+        column = code.value(f"select i1 {same}, i64 {column}, i64 {beside}")
+        depth = code.value(f"select i1 {same}, i64 {deeper}, i64 0")
+        k = code.smaller(code.subtract("%k", depth), DEPTH)
+        left = code.subtract("%columns", column)
+        along = [code.multiply(depth, "%b_step"), column]
+        rows, each = k, "1"
+        if self.mode == "transposed":
+            along = [code.multiply(column, "%b_step"), depth]
+            size = code.add(code.multiply(k, tile.size), STRETCH_BYTES - 1)
+            rows = code.smaller(left, tile.vectors * tile.lanes)
+            each = code.value(f"udiv i64 {size}, {STRETCH_BYTES}")
+        rows = code.value(f"select i1 {self.far(left)}, i64 {rows}, i64 0")
+        b = code.at(tile.element, "%b", code.add(*along))
+        return rows, each, f"ptr {b}, i64 {code.multiply('%b_step', tile.size)}"
+
+    def far(self, left: str) -> str:
+        """Whether columns are left, of a B that does not stay in the caches."""
+        code = self.code
+        size = code.multiply("%columns", code.multiply("%k", self.tile.size))
+        conditions = [
+            code.compare("sgt", left, 0),
+            code.compare("sge", size, AHEAD_BYTES),
+            code.compare("eq", "%batches", 1),
+        ]
+        both = code.value(f"and i1 {conditions[0]}, {conditions[1]}")
+        return code.value(f"and i1 {both}, {conditions[2]}")
 
     def packed(self, b: str, sizes: tuple[str, str, str, str]) -> tuple[str, str]:
         """Pack a slab; the panel's arguments for where B is and for its batches."""
@@ -306,12 +402,14 @@ def scattered(code: Assembly, tile: RegisterTile) -> str:
 
 
 def _product(tile: RegisterTile) -> str:
-    """`gemm_nn`: choose whether to pack."""
-    code = Assembly(f"define void @gemm_nn({DRIVER.replace('b_step', 'b_k')}) #0")
+    """`gemm_nn_ahead`: choose whether to pack."""
+    names = f"{DRIVER}, {AHEAD}".replace("b_step", "b_k")
+    code = Assembly(f"define void @gemm_nn_ahead({names}) #0")
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_k")
     begin(code, runs=True)
     with code.when(scattered(code, tile), leave=True):
-        code.do(f"call void @gemm_blocked({arguments})")
+        plain = DRIVER.replace("b_step", "b_k")
+        code.do(f"call void @gemm_blocked({plain})")
     if tile.thin() is not None:
         with code.when(code.compare("eq", "%rows", 1), leave=True):
             code.do(f"call void @gemm_thin({arguments})")
@@ -342,9 +440,9 @@ def _split(code: Assembly, tile: RegisterTile) -> None:
 
 
 def _product_packed() -> str:
-    """`gemm_nt_packed`: B is contiguous along k and is packed."""
-    names = DRIVER.replace("b_step", "b_column")
-    code = Assembly(f"define void @gemm_nt_packed({names}) #0")
+    """`gemm_nt_packed_ahead`: B is contiguous along k and is packed."""
+    names = f"{DRIVER}, {AHEAD}".replace("b_step", "b_column")
+    code = Assembly(f"define void @gemm_nt_packed_ahead({names}) #0")
     begin(code, runs=True)
     arguments = _forward("%b", "%c", "%columns").replace("b_step", "b_column")
     code.do(f"call void @gemm_transposed({arguments})")
@@ -352,17 +450,32 @@ def _product_packed() -> str:
     return code.text()
 
 
+def _without_asking(name: str, step: str) -> str:
+    """The product that asks for nothing."""
+    names = DRIVER.replace("b_step", step)
+    code = Assembly(f"define void @{name}({names}) #0")
+    code.do(f"call void @{name}_ahead({names}, ptr null, i64 0)")
+    code.do("ret void")
+    return code.text()
+
+
 def emit_drivers(tile: RegisterTile) -> list[str]:
     """The exported products over panels, and what they call."""
     drivers = [
-        Driver(tile, mode, Assembly(f"define internal void @gemm_{mode}({DRIVER}) #0"))
+        Driver(tile, mode, _internal(mode))
         for mode in ("direct", "copied", "transposed")
     ]
     thin = tile.thin()
     if thin is not None:
-        code = Assembly(f"define internal void @gemm_thin({DRIVER}) #0")
-        drivers.append(Driver(thin, "direct", code, prefix="thin_"))
+        drivers.append(Driver(thin, "direct", _internal("thin"), prefix="thin_"))
     texts = [driver.emit() for driver in drivers]
     prefetch = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
     helpers = [prefetch, _copy(tile), zeros(tile)]
-    return [*texts, *helpers, _product(tile), _product_packed()]
+    products = [_product(tile), _product_packed()]
+    products.append(_without_asking("gemm_nn", "b_k"))
+    products.append(_without_asking("gemm_nt_packed", "b_column"))
+    return [*texts, *helpers, *products]
+
+
+def _internal(mode: str) -> Assembly:
+    return Assembly(f"define internal void @gemm_{mode}({DRIVER}, {AHEAD}) #0")

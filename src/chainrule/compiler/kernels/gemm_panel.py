@@ -148,6 +148,7 @@ class Panel:
         carried += [(self.tile.vector, value) for value in sums]
         with code.loop("%batches", carried=carried) as batch:
             a_now, b_now, *values = batch.carried
+            self.at_batch(batch.index)
             with code.loop(
                 "%k",
                 carried=[
@@ -157,6 +158,7 @@ class Panel:
                 ],
             ) as step:
                 a_step, b_step, *values = step.carried
+                self.at_step(step.index)
                 step.following = [
                     code.at(element, a_step, "%a_k"),
                     code.at(element, b_step, "%b_k"),
@@ -168,6 +170,12 @@ class Panel:
                 *step.following[2:],
             ]
         return batch.following[2:]
+
+    def at_batch(self, index: str) -> None:
+        """What else is done at the beginning of a batch."""
+
+    def at_step(self, index: str) -> None:
+        """What else is done at a step of k."""
 
     def outer_product(self, a: str, b: str, rows: int, sums: list[str]) -> list[str]:
         """Add a column of A times a row of B."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from chainrule.compiler.kernels.assembly import Assembly
 
+ROWS = 6  # of a full tile
 NARROW_ROWS = 8  # of a tile narrower than the widest
 THIN_VECTORS = 16  # in a tile of a single row, which reads long stretches of B
 
@@ -42,7 +43,7 @@ class RegisterTile:
         return cls(
             element,
             lanes,
-            rows=6,
+            rows=ROWS,
             vectors=4 if many else 2,
             dot_rows=4 if many else 2,
             masks=masks,
