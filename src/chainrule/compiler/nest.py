@@ -107,8 +107,11 @@ class _Nest:
 
     def emit(self) -> None:
         rows = math.prod(axis.extent for axis in self.kernel.rows)
-        share_rows = rows >= LOOP_ROWS or self.kernel.lane is None
+        lane = self.kernel.lane
+        share_rows = rows >= LOOP_ROWS or lane is None
         share_rows = share_rows or bool(self.kernel.piece and self.kernel.rows)
+        if lane is not None and rows > -(-lane.extent // self.emitter.lanes):
+            share_rows = True  # they are more than the blocks of lanes
         if not rows:
             return
         outer, last = self._loops()

@@ -11,7 +11,7 @@ from chainrule.ir.spec import Shape
 from chainrule.ir.value import Node, Value
 from chainrule.ops import reduce_sum, reshape
 
-LEAST_TERMS = 4096  # of a sum that is cut
+LEAST_TERMS = 512  # of a sum that is cut
 STRETCHES = 8  # at least
 MOST = 512  # terms of a stretch
 LEAST = 32
