@@ -1,10 +1,9 @@
-import time
-
 import numpy as np
 
 from chainrule.compiler.native_loop import NativeLoop
 from chainrule.compiler.pace import (
     MOST_SECONDS,
+    SETTLED_SECONDS,
     SURPRISES,
     TRIAL_RUNS,
     TRIAL_SECONDS,
@@ -43,9 +42,22 @@ def test_threads_that_hinder_are_left_alone():
 
 def test_a_trial_takes_little_of_long_steps():
     pace = Pace(2)
-    taken = run(pace, {2: 10 * TRIAL_SECONDS, 1: 30 * TRIAL_SECONDS}, 20)
+    taken = run(pace, {2: 10 * TRIAL_SECONDS, 1: 13 * TRIAL_SECONDS}, 20)
     assert pace.best == 2
     assert taken[1] == 1 + TRIAL_RUNS
+
+
+def test_one_run_that_takes_much_longer_is_enough():
+    pace = Pace(2)
+    taken = run(pace, {2: 10 * TRIAL_SECONDS, 1: 30 * TRIAL_SECONDS}, 20)
+    assert pace.best == 2
+    assert taken[1] == 1 + 1
+
+
+def test_time_between_runs_calls_for_no_trial(monkeypatch):
+    trials = steps_on_one(monkeypatch, {2: 0.05, 1: 0.09}, SETTLED_SECONDS)
+    rarely = steps_on_one(monkeypatch, {2: 0.05, 1: 0.09}, SETTLED_SECONDS, 60.0)
+    assert len(rarely) == len(trials)
 
 
 def test_a_slow_first_run_decides_nothing():
@@ -66,15 +78,19 @@ def test_steps_that_become_slower_call_for_a_trial():
     assert pace.best == 1
 
 
-def steps_on_one(monkeypatch, cost, seconds):
-    """When single threads are tried, by a clock that steps alone move on."""
-    now, pace, trials = [0.0], Pace(2), []
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    while now[0] < seconds:
+def steps_on_one(monkeypatch, cost, seconds, pause=0.0):
+    """At which second of running single threads are tried; a pause follows each step.
+
+    No clock moves on but by that.
+    """
+    now, ran, pace, trials = 0.0, 0.0, Pace(2), []
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    while ran < seconds:
         count, threads = pace.next(1)
         if threads == 1:
-            trials.append(now[0])
-        now[0] += cost[threads]
+            trials.append(ran)
+        ran += cost[threads]
+        now += cost[threads] + pause
         pace.learn(count, threads, cost[threads])
     return trials
 

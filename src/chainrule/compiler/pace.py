@@ -8,11 +8,9 @@ be slower than a single one, and no setting tells.
 
 from __future__ import annotations
 
-import time
-
 TRIAL_SECONDS = 0.004  # how long each number of threads is tried, at least
 TRIAL_RUNS = 2  # and how often
-SETTLED_SECONDS = 1.0  # how long the better one is kept at first
+SETTLED_SECONDS = 1.0  # of running for which the better one is kept at first
 MOST_SECONDS = 16.0  # and at last, where trials keep finding the same
 SHARE = 0.04  # of the time that trials may lose
 GAIN = 0.95  # what fewer threads must cost, at most, to be preferred
@@ -25,9 +23,11 @@ class Pace:
 
     Both are tried, and the one whose fastest run was faster is kept for a second; for
     twice as long after each trial that finds the same, and for longer where a trial
-    loses much time, as that of long steps does. Steps that become slower call
-    for a new trial at once. A first run tells nothing: it fills caches, touches memory
-    for the first time and wakes threads.
+    loses much time, as that of long steps does. Only time counts in which the program
+    runs: what runs now and then would else try in every run. Steps that become slower
+    call for a new trial at once. A first run tells nothing: it fills caches, touches
+    memory for the first time and wakes threads. One run on one thread tells enough
+    where it takes much longer.
 
     Args:
         most: the number of threads to choose at most.
@@ -47,7 +47,8 @@ class Pace:
         self.best = most
         self.step_seconds: float | None = None
         self._fixed = fixed or most == 1
-        self._until = 0.0
+        self._ran = 0.0  # seconds so far
+        self._until = 0.0  # the next trial is due when so many have passed
         self._keep = SETTLED_SECONDS
         self._fastest = 0.0
         self._surprises = 0
@@ -61,16 +62,28 @@ class Pace:
     def _pending(self) -> int | None:
         """The number of threads that is to be tried now."""
         for threads, runs in self._trial.items():
+            if self._is_beaten(threads):
+                continue
             spent = sum(seconds for _, seconds in runs)
             if spent < TRIAL_SECONDS or len(runs) < TRIAL_RUNS:
                 return threads
         return None
 
+    def _is_beaten(self, threads: int) -> bool:
+        """Whether a number of threads has been so slow that no more runs are needed."""
+        if threads == self.most or not self._trial[threads]:
+            return False
+        return self._fastest_of(threads) > SLOWER * self._fastest_of(self.most)
+
+    def _fastest_of(self, threads: int) -> float:
+        """Seconds of a step in the fastest run of the trial."""
+        return min(seconds / steps for steps, seconds in self._trial[threads])
+
     def next(self, steps: int) -> tuple[int, int]:
         """How many of the next `steps` steps to take, and on how many threads."""
         if self._fixed:
             return steps, self.most
-        if self._pending() is None and time.perf_counter() > self._until:
+        if self._pending() is None and self._ran > self._until:
             self._begin_trial()
         threads = self._pending()
         if threads is None:
@@ -90,7 +103,7 @@ class Pace:
         """
         if self._fixed:
             return self.most
-        trial = self._pending() is not None or time.perf_counter() > self._until
+        trial = self._pending() is not None or self._ran > self._until
         return None if trial else self.best
 
     def learn(self, steps: int, threads: int, seconds: float) -> None:
@@ -98,6 +111,7 @@ class Pace:
         self.step_seconds = seconds / steps
         if self._fixed:
             return
+        self._ran += seconds
         pending = self._pending()
         if pending is None:
             self._watch(threads, seconds / steps)
@@ -118,10 +132,7 @@ class Pace:
 
     def _settle(self) -> None:
         """Choose, by the fastest runs of the trial."""
-        many, one = (
-            min(seconds / steps for steps, seconds in self._trial[threads])
-            for threads in (self.most, 1)
-        )
+        many, one = map(self._fastest_of, (self.most, 1))
         best = 1 if one < GAIN * many else self.most
         self._keep = min(2 * self._keep, MOST_SECONDS)
         if best != self.best or not self._fastest:
@@ -134,7 +145,7 @@ class Pace:
             for steps, seconds in runs
         )
         keep = max(self._keep, lost / SHARE)
-        self._until = time.perf_counter() + keep
+        self._until = self._ran + keep
 
     def _watch(self, threads: int, seconds: float) -> None:
         """Call for a trial where steps have become slower than the trial found."""
