@@ -451,10 +451,14 @@ def touched(kernel: ContractKernel) -> list[tuple[int, Index]]:
     written = [
         (stage.buffer, stage.offset)
         for stage in kernel.stages
-        if stage.offset.coefficient(kernel.n) == 1
-        and stage.offset.coefficient(kernel.m) > 1
+        if _along_rows(stage.offset, kernel)
     ]
     return found + written[len(found) :]
+
+
+def _along_rows(offset: Index, kernel: ContractKernel) -> bool:
+    """Whether a matrix lies row by row."""
+    return offset.coefficient(kernel.n) == 1 and offset.coefficient(kernel.m) > 1
 
 
 def sums_long(kernel: ContractKernel) -> bool:
