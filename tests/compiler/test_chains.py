@@ -31,6 +31,7 @@ Array = np.ndarray[Any, Any]
 def _small_samples_make_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chains, "default_threads", lambda: 2)
     monkeypatch.setattr(plan, "PARALLEL_WORK", 1)
+    monkeypatch.setattr(plan, "MOST_MEMORY", 100)
     for name, value in (
         ("LEAST_BYTES", 1),
         ("LEAST_TOUCHED", 1),
@@ -276,6 +277,27 @@ def test_what_a_thread_needs_no_more_is_written_over() -> None:
     assert longest(made) == len(made.steps)
     assert not any(step.barrier for step in made.steps)
     assert made.arena.nbytes < 5 * given[0].nbytes
+    check(graph, given)
+
+
+def test_chains_that_need_much_memory_are_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of values of many sizes, none is written over another by threads that run on."""
+    given = arrays((16, 9, 20), *[(width, width + 7) for width in range(20, 70, 7)])
+
+    def function(x: Any, *weights: Any) -> list[Any]:
+        for w in weights:
+            x = f.softmax(x @ w, axis=-1)
+        return [x]
+
+    graph = traced(function, given)
+    many = make_plan(graph)
+    monkeypatch.setattr(plan, "MOST_MEMORY", 1.4)
+    few = make_plan(graph)
+    assert longest(many) == len(many.steps)
+    assert longest(few) == 1
+    assert few.arena.nbytes < many.arena.nbytes / 2
     check(graph, given)
 
 

@@ -106,6 +106,25 @@ def plan_arena(lifetimes: Sequence[Lifetime], guard: int = 0) -> Arena:
     return Arena(offsets, sizes, total)
 
 
+def peak_bytes(lifetimes: Sequence[Lifetime]) -> int:
+    """How much is needed at once, at most, where kernels run one after the other.
+
+    Example:
+        >>> peak_bytes([Lifetime(1, 100, 0, 1), Lifetime(2, 64, 1, 2)])
+        192
+    """
+    changes: list[tuple[int, int]] = []
+    for life in lifetimes:
+        first, last = life.exact or (life.first, life.last)
+        size = _rounded(life.nbytes)
+        changes += [(first, size), (last + 1, -size)]
+    most = now = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
+
+
 def _over_another(
     block: Lifetime, size: int, met: Sequence[tuple[Lifetime, int, int]]
 ) -> int | None:

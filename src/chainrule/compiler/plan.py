@@ -29,7 +29,7 @@ from chainrule.compiler.kernel import (
     Step,
 )
 from chainrule.compiler.lower import Store, dense_strides, padded_strides
-from chainrule.compiler.memory import Arena, plan_arena
+from chainrule.compiler.memory import Arena, peak_bytes, plan_arena
 from chainrule.compiler.nest import lanes_for
 from chainrule.compiler.order import (
     Piece,
@@ -68,6 +68,7 @@ from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity
 
+MOST_MEMORY = 1.4  # times as much as is needed at once, where threads never wait
 PARALLEL_WORK = 20_000  # operations from which on a kernel is shared by threads
 
 
@@ -343,6 +344,8 @@ def _assemble(
             replace(life, first=0, last=len(ordered), exact=None) for life in lives
         ]
     arena = plan_arena(lives, how.guard)
+    if parts and arena.nbytes > MOST_MEMORY * peak_bytes(lives):
+        return _assemble(graph, groups, stored, donations, replace(how, whole=False))
     overlap = partial(stored.overlap, arena)
     barriers = find_barriers(ordered, overlap, arena.aligned)
     if apart:
