@@ -23,6 +23,7 @@ from chainrule.compiler.passes import inline_calls, simplify
 from chainrule.errors import ArgumentError, GradientError, ShapeError
 from chainrule.ir import PRIMITIVES, Spec, constant, evaluate, trace, verify
 from chainrule.ir.dtype import float64
+from chainrule.ir.show import show
 from tests.checks import check_gradients, spec_of
 from tests.tolerances import assert_close
 
@@ -324,7 +325,9 @@ def test_what_a_rule_reads_is_computed_once() -> None:
         y, pullback = vjp(_power([]), x)
         return [y, *pullback(y)]
 
-    graph = simplify(inline_calls(trace(step, [Spec((3,), float64)])[0]))
+    whole, _ = trace(step, [Spec((3,), float64)])
+    assert "rule=forward backward" in show(whole)
+    graph = simplify(inline_calls(whole))
     names = [node.primitive.name for node in graph.nodes]
     assert names.count("multiply") == 4
     assert "sin" not in names

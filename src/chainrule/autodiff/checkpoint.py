@@ -72,6 +72,9 @@ class LateRule:
         assert not captured
         return _needed_alone(graph)
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def _needed_alone(graph: Graph) -> Graph:
     needed = {id(value) for value in graph.outputs}

@@ -164,7 +164,7 @@ def attend(problem: Problem, weighting: Weighting) -> Tensor:
         how = weighting if key is None else replace(weighting, key=values[-1])
         return replace(problem, **fields), how
 
-    def forward(*values: Tensor) -> Sequence[Tensor]:
+    def attended(*values: Tensor) -> Sequence[Tensor]:
         whole, how = given(values)
         whole = _turned(_scaled(whole, how), "key")
         return _by_item(whole, how, _by_queries(weigh))
@@ -188,7 +188,7 @@ def attend(problem: Problem, weighting: Weighting) -> Tensor:
         _, pullback = vjp(again, *(values[i] for i in places))
         return pullback(_ends(results, cotangents[0]))
 
-    return call_with_rule(forward, backward, inputs, results=1)[0]
+    return call_with_rule(attended, backward, inputs, results=1)[0]
 
 
 def _scaled(problem: Problem, weighting: Weighting) -> Problem:
