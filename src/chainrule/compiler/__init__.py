@@ -41,7 +41,7 @@ BACKENDS = ("native", "interpret")
 Array = np.ndarray[Any, Any]
 # words that are drawn without native code before it is worth loading some
 WORDS_BEFORE = 1 << 17
-CALL_WORDS = 1 << 11  # how many take NumPy as long as a call does
+CALL_WORDS = 1 << 12  # how many take NumPy as long as a call does
 PAIR_WORDS = 1 << 7
 SAFE = 1e38  # the difference of two numbers that are smaller together is finite
 _drawn = [0]
