@@ -50,8 +50,9 @@ class Lent:
 
     def __call__(self) -> Any:
         """What it is."""
-        if self._read is not None:
-            self.value, self._read = self._read(), None
+        read = self._read  # another thread may ask at the same time
+        if read is not None:
+            self.value, self._read = read(), None
         return self.value
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -56,11 +56,11 @@ class Variable:
         if dtype is None and isinstance(value, (list, float)):
             dtype = "float32"
         data = value.data if isinstance(value, Value) else value
-        self._held: Any = constant(
+        # one attribute, so that threads that read need no lock
+        self._kept: Any = constant(
             np.array(data), dtype=None if dtype is None else as_dtype(dtype)
         )
-        self._source: Callable[[], Any] | None = None
-        self._spec: Spec = self._held.spec
+        self._spec: Spec = self._kept.spec
         self.name = name
         self.path = name
         self.trainable = trainable
@@ -141,26 +141,25 @@ class Variable:
 
     def lie_in(self, source: Callable[[], Any]) -> None:
         """Hold what `source` gives, which is not asked before somebody asks for it."""
-        self._held, self._source = None, source
+        self._kept = source
 
     @property
     def kept(self) -> Any:
         """What stands for its numbers: their tensor, or where they are read from."""
-        return self._held if self._source is None else self._source
+        return self._kept
 
     @property
     def _value(self) -> Any:
-        if self._source is not None:
-            self._value = self._source()
-        return self._held
+        kept = self._kept
+        return kept if isinstance(kept, Value) else kept()
 
     @_value.setter
     def _value(self, value: Any) -> None:
-        self._held, self._source = value, None
+        self._kept = value
 
     def __getstate__(self) -> dict[str, Any]:
         """All attributes, for copies, which need numbers of their own."""
-        return {**vars(self), "_held": self._value, "_source": None}
+        return {**vars(self), "_kept": self._value}
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the numbers."""

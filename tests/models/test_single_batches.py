@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,27 @@ def test_dropout_differs_from_batch_to_batch() -> None:
     model = network(optimizers.SGD(0.0), rate=0.5)
     losses = {step(model, BATCHES[0])[0] for _ in range(4)}
     assert len(losses) == 4
+
+
+def test_other_threads_see_whole_steps() -> None:
+    """All weights that somebody reads while steps run are finite, and of one shape."""
+    model = network(optimizers.SGD(0.0))
+    step(model, BATCHES[0])
+    wanted = [weight for weight in model.get_weights() if weight.shape != (4,)]
+    found: list[list[Array]] = []
+
+    def look() -> None:
+        for _ in range(50):
+            found.append([w for w in model.get_weights() if w.shape != (4,)])
+
+    with ThreadPoolExecutor(2) as threads:
+        looking = [threads.submit(look) for _ in range(2)]
+        while not all(each.done() for each in looking):
+            step(model, BATCHES[0])
+        for each in looking:
+            each.result()
+    for weights in found:
+        same(weights, wanted)
 
 
 def test_what_was_lent_is_read_before_the_loop_begins_anew() -> None:

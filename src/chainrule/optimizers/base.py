@@ -275,9 +275,8 @@ class Optimizer(Checked):
     @property
     def state(self) -> Any:
         """What it remembers; a function without arguments, if set, is asked for it."""
-        if callable(self._state):
-            self._state = self._state()
-        return self._state
+        state = self._state
+        return state() if callable(state) else state
 
     @state.setter
     def state(self, state: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -38,9 +39,8 @@ class Store:
     @property
     def optimizer_state(self) -> Any:
         """The state of the optimizer."""
-        if isinstance(self._optimizer_state, Lent):
-            self._optimizer_state = self._optimizer_state()
-        return self._optimizer_state
+        state = self._optimizer_state
+        return state() if isinstance(state, Lent) else state
 
     @optimizer_state.setter
     def optimizer_state(self, state: Any) -> None:
@@ -140,8 +140,7 @@ class Store:
         return now[-1] != self._seen[-1] or not self._weights_stay(now)
 
     def _weights_stay(self, now: list[Any]) -> bool:
-        pairs = zip(now[:-1], self._seen[:-1], strict=True)
-        return all(_same(a, b) for a, b in pairs)
+        return all(map(operator.is_, now[:-1], self._seen[:-1]))
 
     def _note(self) -> None:
         self._seen = self._contents()
@@ -149,8 +148,3 @@ class Store:
     def _contents(self) -> list[Any]:
         kept = [variable.kept for variable in self.parts.variables]
         return [*kept, self.parts.optimizer.fixed_learning_rate]
-
-
-def _same(now: Any, seen: Any) -> bool:
-    """Whether a variable holds what it held, if only read by now."""
-    return now is seen or (isinstance(seen, Lent) and now is seen.value)
