@@ -293,7 +293,7 @@ def test_chains_that_need_much_memory_are_not_made(
 
     graph = traced(function, given)
     many = make_plan(graph)
-    monkeypatch.setattr(plan, "MOST_MEMORY", 1.4)
+    monkeypatch.setattr(plan, "MOST_MEMORY", 1.25)
     few = make_plan(graph)
     assert longest(many) == len(many.steps)
     assert longest(few) == 1

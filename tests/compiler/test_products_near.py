@@ -179,7 +179,7 @@ def along_the_sum(rows: int, terms: int, columns: int) -> Graph:
 
 @pytest.mark.parametrize(
     ("rows", "terms", "columns", "turns"),
-    [(700, 65, 40, 1), (300, 65, 40, 0), (700, 8, 9, 0), (600, 700, 1030, 0)],
+    [(1100, 65, 40, 1), (300, 65, 40, 0), (1100, 8, 9, 0), (1030, 600, 1030, 0)],
 )
 def test_small_weights_are_turned_once_for_many_rows(
     rows: int, terms: int, columns: int, turns: int
@@ -191,13 +191,13 @@ def test_small_weights_are_turned_once_for_many_rows(
 
 
 def test_turned_weights_give_the_bits_of_those_that_are_not() -> None:
-    given = normal((700, 65), (40, 65))
-    (turned,) = Program(along_the_sum(700, 65, 40), threads=1)(given)
+    given = normal((1100, 65), (40, 65))
+    (turned,) = Program(along_the_sum(1100, 65, 40), threads=1)(given)
     (packed,) = Program(along_the_sum(300, 65, 40), threads=1)(
         [given[0][:300], given[1]]
     )
     np.testing.assert_array_equal(turned[:300], packed)
-    kernels = [step.kernel for step in make_plan(along_the_sum(700, 65, 40)).steps]
+    kernels = [step.kernel for step in make_plan(along_the_sum(1100, 65, 40)).steps]
     assert [isinstance(kernel, ContractKernel) for kernel in kernels] == [False, True]
 
 

@@ -63,7 +63,7 @@ INLINE_DEPTH = 60  # how deep they stand in one another
 GROUP_LIMIT = 1000  # expressions in one kernel: compilers are slow on more
 REPEATED = 8  # elements made of one drawn number, from which on it is stored
 SMALL = 4096  # elements; loops this short are joined to save the start of a kernel
-FOLDED = 16  # times as many elements may be folded in such loops
+FOLDED = 64  # times as many elements may be folded in such loops
 ROW_LENGTH = 4  # shorter rows are folded by each lane on its own
 
 

@@ -68,7 +68,7 @@ from chainrule.ir.spec import Shape, Spec
 from chainrule.ir.value import Node, Value
 from chainrule.ops import identity
 
-MOST_MEMORY = 1.4  # times as much as is needed at once, where threads never wait
+MOST_MEMORY = 1.25  # times as much as is needed at once, where threads never wait
 PARALLEL_WORK = 20_000  # operations from which on a kernel is shared by threads
 
 

@@ -13,7 +13,7 @@ from chainrule.ir.value import Node, Value
 from chainrule.ops import identity, permute_dims
 from chainrule.ops.contract import free_axes
 
-MANY_ROWS = 512  # of a product, from which on its right operand is turned beforehand
+MANY_ROWS = 1024  # of a product, from which on its right operand is turned beforehand
 LITTLE_BYTES, MOST_BYTES = 1 << 12, 1 << 20  # of that operand
 
 
