@@ -88,15 +88,16 @@ def test_what_is_clipped_is_not_stored_as_well() -> None:
 
 def test_clipped_values_answer_as_those_before() -> None:
     """For every special number, to the bit; the sign of a product's zero included."""
-    x = np.array(SPECIAL, np.float32)[:, None]
-    one, zero = np.ones((1, 1), np.float32), np.zeros((1,), np.float32)
-    graph = traced(gradients(clipped, 4), [x, one, zero, one])
+    x = np.stack([np.array(SPECIAL, np.float32), np.zeros(len(SPECIAL), np.float32)], 1)
+    first = np.array([[1, 1, 1], [0, 0, 0]], np.float32)
+    given = [x, first, np.zeros(3, np.float32), np.ones((3, 2), np.float32)]
+    graph = traced(gradients(clipped, 4), given)
     asked = ask_clipped(graph)
     assert asked is not graph
     with np.errstate(all="ignore"):
         found = zip(
-            evaluate(asked, [x, one, zero, one]),
-            evaluate(graph, [x, one, zero, one]),
+            evaluate(asked, given),
+            evaluate(graph, given),
             strict=True,
         )
         for result, wanted in found:

@@ -22,7 +22,7 @@ from chainrule.ir.value import Value
 Built = tuple[Kernel, list[Value]]
 
 LEAST_BYTES = 4 << 20  # of all that is made, from which on it may pay
-LEAST_TOUCHED = 6 << 20  # of what one kernel reads and writes
+LEAST_TOUCHED = 6 << 20  # of what one product reads and writes
 PART_BYTES = 640 << 10  # of what one kernel touches of the samples of a part
 PARTS_OF_A_THREAD = 4  # at least, so that threads have about as much to do
 FEW_ROWS = 32  # of a product, which do not repay the way of a large right operand
@@ -68,9 +68,10 @@ def find_parts(built: Sequence[Built], fixed: Collection[int]) -> Parts | None:
     samples = max(sizes, key=lambda count: (sizes[count], count), default=0)
     if not samples or sizes[samples] < LEAST_BYTES:
         return None
-    most = max(_touched(values, samples) for _, values in built)
-    if most < LEAST_TOUCHED:
+    products = [v for kernel, v in built if isinstance(kernel, ContractKernel)]
+    if max((_touched(v, samples) for v in products), default=0) < LEAST_TOUCHED:
         return None
+    most = max(_touched(values, samples) for _, values in built)
     threads = default_threads()
     fits = PART_BYTES * samples // max(most, 1)
     parts = Parts(samples, max(1, min(fits, samples // (PARTS_OF_A_THREAD * threads))))
