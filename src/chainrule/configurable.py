@@ -23,7 +23,7 @@ from chainrule.errors import ArgumentError
 from chainrule.ir.dtype import DType, widen
 from chainrule.ir.value import Value
 
-SHOWN = 12  # a list of up to so many parts is shown whole
+SHOWN = 12  # a list of up to so many words is shown whole
 SHOWN_FIRST = 3  # of longer ones these
 
 _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039
@@ -213,7 +213,8 @@ def _show(value: Any) -> str:
         return repr(value.name)
     if callable(value) and value in _function_names:
         return repr(_function_names[value])
-    if isinstance(value, (list, tuple)) and len(value) > SHOWN:
+    words = isinstance(value, (list, tuple)) and len(value) > SHOWN
+    if words and all(isinstance(word, str) for word in value):
         first = ", ".join(map(repr, value[:SHOWN_FIRST]))
         opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
         return f"{opening}{first}, ... {len(value):,} in all{closing}"

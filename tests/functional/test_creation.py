@@ -56,7 +56,7 @@ def test_the_dtype_of_what_is_converted(given_: Any, dtype: str) -> None:
         ("text", DTypeError),
         ([[1, 2], [3]], ArgumentError),
         (None, DTypeError),
-        (object(), DTypeError),
+        pytest.param(object(), DTypeError, id="object"),
         (2**70, DTypeError),
     ],
     ids=str,

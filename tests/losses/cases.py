@@ -121,7 +121,8 @@ class Case:
 
     def __str__(self) -> str:
         name = getattr(self.make, "__name__", "")
-        return f"{name}({', '.join(f'{k}={v}' for k, v in self.arguments.items())})"
+        named = {k: getattr(v, "__name__", v) for k, v in self.arguments.items()}
+        return f"{name}({', '.join(f'{k}={v}' for k, v in named.items())})"
 
 
 LOGITS = {"from_logits": True}

@@ -74,7 +74,8 @@ class Case:
         return self.make(**self.arguments, **options)
 
     def __str__(self) -> str:
-        return f"{getattr(self.make, '__name__', '')}({self.arguments})"
+        named = {name: getattr(x, "__name__", x) for name, x in self.arguments.items()}
+        return f"{getattr(self.make, '__name__', '')}({named})"
 
 
 SINGLE = 3e-6
