@@ -43,7 +43,8 @@ def test_shapes_are_found_after_a_short_training(shapes: str, tmp_path: Path) ->
     outcome = learn(problem, plan, tmp_path, lines.append)
     losses = outcome.history.history["loss"]
     assert losses[-1] < losses[0] * 0.7
-    assert outcome.report.figures["AP50"] > 0.6
+    # 0.55 to 0.8 by the seed, and by the last bits of sums; near 0 before training
+    assert outcome.report.figures["AP50"] > 0.4
     assert len(lines) == 40
     assert "AP" in lines[-1]
     # what is kept finds the same in a picture of another size, in its own pixels

@@ -72,7 +72,7 @@ def draw_units(
 
     Example:
         >>> draw_units((0, 0), (1,), np.float32(0), np.float32(1)).tolist()
-        [0.4179688096046448]
+        [0.4184570908546448]
     """
     count = math.prod(shape)
     units, ends = _room_for(count), np.array([low, width], np.float32)
