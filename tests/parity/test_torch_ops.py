@@ -109,6 +109,15 @@ def _scatter_add(x: Any, indices: Any, updates: Any, axis: int) -> Any:
     return torch.index_add(x, axis, flat, updates.reshape(shape))
 
 
+def _put_rows(x: Any, indices: Any, rows: Any) -> Any:
+    # one row more, for the index that is that of no row
+    lines = [*x.unbind(0), torch.zeros(x.shape[1:], dtype=x.dtype)]
+    places = _positive(indices, x.shape[0]).tolist()
+    for place, row in zip(places, rows.unbind(0), strict=True):
+        lines[place] = row
+    return torch.stack(lines)[:-1]
+
+
 def _argsort(x: Any, axis: int, descending: bool) -> Any:
     return torch.argsort(x, dim=axis, descending=descending, stable=True)
 
@@ -156,6 +165,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "permute_dims": lambda x, axes: torch.permute(x, axes),
     "power": _plain("pow"),
     "prod": _product,
+    "put_rows": _put_rows,
     "reshape": lambda x, shape: torch.reshape(x, shape),
     "scatter_add": _scatter_add,
     "shift_left": _plain("bitwise_left_shift"),
