@@ -113,11 +113,11 @@ def test_rows_are_moved_as_if_they_were_a_parameter_of_their_own(name: str) -> N
         params, state = new, after
 
 
-@pytest.mark.parametrize("name", ["sgd", "adagrad"])
-def test_without_moving_means_it_is_the_update_of_the_whole_table(name: str) -> None:
+def same_by_rows_and_whole(make: Callable[[], Any]) -> None:
+    """Whether gradients by rows lead to the table and the state of whole ones."""
     results = []
     for by_rows in (True, False):
-        optimizer = ABLE[name]()
+        optimizer = make()
         params = [functional.asarray(table())]
         state = optimizer.init(params)
         for number, ids in enumerate(BATCHES):
@@ -127,6 +127,11 @@ def test_without_moving_means_it_is_the_update_of_the_whole_table(name: str) -> 
         results.append([params[0].numpy(), *numbers(state)])
     for rows, whole in zip(*results, strict=True):
         np.testing.assert_array_equal(rows, whole)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_without_moving_means_it_is_the_update_of_the_whole_table(name: str) -> None:
+    same_by_rows_and_whole(ABLE[name])
 
 
 def test_adam_by_hand() -> None:
@@ -179,18 +184,7 @@ def test_an_average_is_of_all_rows() -> None:
 
 
 def test_gradients_that_are_collected_move_all_rows() -> None:
-    results = []
-    for by_rows in (True, False):
-        optimizer = optimizers.Adam(0.1, gradient_accumulation_steps=2)
-        params = [functional.asarray(table())]
-        state = optimizer.init(params)
-        for number, ids in enumerate(BATCHES):
-            given: Any = gradient(number, ids)
-            given = given if by_rows else given.dense()
-            params, state = optimizer.update([given], state, params)
-        results.append([params[0].numpy(), *numbers(state)])
-    for rows, whole in zip(*results, strict=True):
-        np.testing.assert_array_equal(rows, whole)
+    same_by_rows_and_whole(lambda: optimizers.Adam(0.1, gradient_accumulation_steps=2))
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

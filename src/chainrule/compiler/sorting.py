@@ -63,8 +63,8 @@ def word(builder: IRBuilder, base: IRValue, at: IRValue | int) -> IRValue:
     return builder.gep(base, [place], source_etype=I64)
 
 
-class _Merging:
-    """Merge sort of the positions along one line."""
+class _Line:
+    """One line whose positions are sorted."""
 
     def __init__(self, lines: Lines, source: IRValue, stride: int) -> None:
         self.lines = lines
@@ -73,6 +73,10 @@ class _Merging:
         self.stride = stride
         self.dtype: DType = lines.kernel.dtypes[0]
         self.descending = bool(lines.params["descending"])
+
+
+class _Merging(_Line):
+    """Merge sort of the positions along one line."""
 
     def key(self, position: IRValue) -> IRValue:
         place = self.builder.mul(position, integer(self.stride))
@@ -134,20 +138,12 @@ class _Merging:
         return b.select(inside, value, integer(limit))
 
 
-class _Counting:
+class _Counting(_Line):
     """Sort of the positions along a line of whole numbers by digits, lowest first.
 
     Numbers are taken as their distance from the least one, or from the largest where
     they descend, so that few digits are left of them.
     """
-
-    def __init__(self, lines: Lines, source: IRValue, stride: int) -> None:
-        self.lines = lines
-        self.builder = lines.builder
-        self.source = source
-        self.stride = stride
-        self.dtype: DType = lines.kernel.dtypes[0]
-        self.descending = bool(lines.params["descending"])
 
     def sort(self, room: IRValue, length: int) -> IRValue:
         """The order, in a part of the room, which is for orders, keys and counts."""
