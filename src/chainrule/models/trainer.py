@@ -351,6 +351,11 @@ class Trainer(Steps):
         Returns:
             The loss, or `[loss, metric, ...]` where there are metrics, or a dict.
 
+        Raises:
+            OutOfBoundsError: when a number, such as that of a word, points outside a
+                table. The step was taken to its end by then, as in `fit`: weights that
+                nobody has read since the step before are those that it left.
+
         Example:
             >>> import chainrule
             >>> dense = chainrule.layers.Dense(1, kernel_initializer="zeros")
